@@ -1,0 +1,54 @@
+import type { Logger } from 'pino';
+import type { Direction, Heartbeat, Progress, RunRef } from '../messages/index.ts';
+import type { FlagDefinition, Kind, Risk, StepOf } from '../plan/index.ts';
+import type { Deps } from './deps.ts';
+
+/** What a step's activity gets: its own step, never the plan. */
+export interface EffectInput<K extends Kind = Kind> {
+  run: RunRef;
+  direction: Direction;
+  phase: string;
+  risk: Risk;
+  requestedBy: string;
+  step: StepOf<K>;
+  /** For steps with `of`: the dual-write step they name. */
+  of: StepOf<'dual-write'> | null;
+  /** For steps with `flag`: its definition in the plan, if there is one. */
+  flag: FlagDefinition | null;
+  /** Live control: what `throttle` last said for this step. */
+  throttle: ThrottleOverride | null;
+}
+export interface ThrottleOverride {
+  rowsPerSecond: number | null;
+  parallelism: number | null;
+  gentle: boolean | null;
+}
+
+/** What a step's activity answers. */
+export interface EffectResult {
+  /** One line for people: what was done or found. */
+  note: string;
+  progress: Progress | null;
+}
+
+/**
+ * What an effect may use. It comes from `runEffect`, so that effects know nothing of Temporal and tests can call them.
+ * An effect that stops because `signal` was aborted throws `signal.reason`.
+ */
+export interface EffectContext {
+  readonly deps: Deps;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Tells how far it is and why it waits. Cheap: call it often; it also keeps the heartbeat alive. */
+  report(details: Omit<Heartbeat, 'step'>): void;
+}
+
+/**
+ * One step kind's effects. Both are idempotent and resumable: they may be called again at any time, after a crash, by
+ * another worker, at the same time. They throw `SwitchbackError`; its `retry` says whether Temporal tries again.
+ */
+export interface Effect<K extends Kind> {
+  up(input: EffectInput<K>, context: EffectContext): Promise<EffectResult>;
+  /** Undoes what `up` did, also where it did only half of it or nothing. */
+  down(input: EffectInput<K>, context: EffectContext): Promise<EffectResult>;
+}

@@ -1,0 +1,68 @@
+import { SwitchbackError } from '../../messages/index.ts';
+
+/** What `pg` puts on an error of the server or of the connection. */
+interface PgError {
+  code?: string;
+  message?: string;
+  detail?: string;
+  hint?: string;
+  position?: string;
+  where?: string;
+  table?: string;
+  column?: string;
+  constraint?: string;
+  address?: string;
+  port?: number;
+}
+
+/** An error of Postgres with its SQLSTATE, so that callers can tell a deadlock from a missing table. */
+export class PostgresError extends SwitchbackError {
+  readonly sqlState: string;
+  readonly position: number | null;
+  constructor(database: string, error: PgError & { code: string }) {
+    const retry = /^(40|53|55P03|57014|57P0|58)/.test(error.code);
+    // `detail` and `where` can hold a row's values: they stay out of the message.
+    super('StatementFailed', `${database}: ${error.message ?? 'unknown error'} (SQLSTATE ${error.code})`, {
+      retry,
+      ...(error.hint !== undefined && { hint: error.hint }),
+      fields: { database, sqlState: error.code, constraint: error.constraint ?? null },
+      cause: error,
+    });
+    this.sqlState = error.code;
+    this.position = error.position === undefined ? null : Number(error.position);
+  }
+}
+
+const UNREACHABLE = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|57P01|57P02|57P03|08...)$/;
+const WRONG_CREDENTIALS = /^(28P01|28000)$/;
+
+/** Turns whatever `pg` throws into an error with a code. Never repeats a URL: it can hold a password. */
+export function databaseError(thrown: unknown, database: string): SwitchbackError {
+  if (thrown instanceof SwitchbackError) return thrown;
+  const error = (thrown ?? {}) as PgError & { errors?: PgError[] };
+  const first = error.errors?.[0] ?? error;
+  const code = first.code ?? '';
+  const address = first.address === undefined ? '' : ` at ${first.address}:${first.port ?? ''}`;
+  if (WRONG_CREDENTIALS.test(code)) {
+    return new SwitchbackError('DatabaseUnreachable', `database "${database}" refuses the credentials`, {
+      hint: `check user and password in the URL of databases.${database}`,
+      fields: { database, sqlState: code },
+    });
+  }
+  if (code === '3D000') {
+    return new SwitchbackError('DatabaseUnreachable', `database "${database}": ${first.message ?? 'it does not exist'}`, {
+      hint: `check the database's name in the URL of databases.${database}`,
+      fields: { database, sqlState: code },
+    });
+  }
+  if (UNREACHABLE.test(code) || /timeout|Connection terminated|connection error|not queryable/i.test(first.message ?? '') && code.length !== 5) {
+    return new SwitchbackError('DatabaseUnreachable', `database "${database}" can't be reached${address} (${code || first.message})`, {
+      retry: true,
+      hint: `check that it runs and that databases.${database}.url points to it`,
+      fields: { database },
+      cause: thrown,
+    });
+  }
+  if (code.length === 5) return new PostgresError(database, { ...first, code });
+  return new SwitchbackError('StatementFailed', `${database}: ${first.message ?? String(thrown)}`, { retry: true, fields: { database }, cause: thrown });
+}

@@ -1,0 +1,177 @@
+import pg from 'pg';
+import { SwitchbackError } from '../../messages/index.ts';
+import { databaseError } from './database-error.ts';
+
+/**
+ * One target database. Owns its pools; callers own what they do in `transaction` and `session`.
+ *
+ * Every value comes back as Postgres's text (`string | null`): keys and values never pass JavaScript's parsers, which
+ * would lose bigints in jsonb and microseconds in dates. What needs a number casts it itself.
+ */
+export type Row = Record<string, string | null>;
+export type Value = string | number | boolean | null | readonly (string | null)[];
+
+export interface Queryable {
+  query(sql: string, values?: readonly Value[]): Promise<Row[]>;
+}
+export interface DatabaseUrls {
+  url: string;
+  directUrl?: string | undefined;
+  replicas?: readonly string[] | undefined;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const POOL_CONNECTIONS_MAX = 10;
+/** Fixed settings, so that text means the same in every session; `row_security = off` turns a filter into an error. */
+const SESSION_SETTINGS = [
+  '-c row_security=off',
+  '-c search_path=pg_catalog',
+  '-c DateStyle=ISO,YMD',
+  '-c IntervalStyle=postgres',
+  '-c TimeZone=UTC',
+  '-c extra_float_digits=1',
+  '-c statement_timeout=0',
+  '-c default_transaction_read_only=off',
+].join(' ');
+const asText = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
+
+class Session implements Queryable {
+  readonly #client: pg.ClientBase;
+  readonly #name: string;
+  constructor(client: pg.ClientBase, name: string) {
+    this.#client = client;
+    this.#name = name;
+  }
+  async query(sql: string, values: readonly Value[] = []): Promise<Row[]> {
+    try {
+      // Without values the simple protocol is used, which takes several statements; then the last one's rows count.
+      const result = await this.#client.query<Row>(values.length === 0 ? { text: sql } : { text: sql, values: [...values] });
+      return (Array.isArray(result) ? (result.at(-1) as pg.QueryResult<Row>) : result).rows;
+    } catch (error) {
+      throw databaseError(error, this.#name);
+    }
+  }
+}
+
+export class Database implements Queryable {
+  readonly name: string;
+  readonly replicas: readonly string[];
+  readonly #urls: DatabaseUrls;
+  readonly #pool: pg.Pool;
+
+  constructor(name: string, urls: DatabaseUrls) {
+    this.name = name;
+    this.#urls = urls;
+    this.replicas = urls.replicas ?? [];
+    this.#pool = new pg.Pool({ ...this.#connection(urls.url), max: POOL_CONNECTIONS_MAX, idleTimeoutMillis: 30_000 });
+    // An idle connection that dies is replaced at the next use; without a listener it would end the process.
+    this.#pool.on('error', () => undefined);
+  }
+
+  #connection(url: string): pg.ClientConfig {
+    return {
+      connectionString: url,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      application_name: 'switchback',
+      options: SESSION_SETTINGS,
+      types: asText,
+      keepAlive: true,
+    };
+  }
+
+  async query(sql: string, values: readonly Value[] = []): Promise<Row[]> {
+    return this.#withPooled((session) => session.query(sql, values));
+  }
+
+  /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
+  async transaction<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
+    return this.#withPooled((session) => inTransaction(session, work));
+  }
+
+  /**
+   * Runs `work` on a connection of its own, past a pooler where `directUrl` is configured. For DDL, CALL and
+   * CONCURRENTLY. The connection is closed afterwards, whatever happened; `signal` cancels what runs there.
+   */
+  async session<T>(
+    work: (session: Queryable & { pid: string; transaction<U>(work: (session: Queryable) => Promise<U>): Promise<U> }) => Promise<T>,
+    options: { onNotice?: (message: string) => void } = {},
+  ): Promise<T> {
+    const client = new pg.Client(this.#connection(this.#urls.directUrl ?? this.#urls.url));
+    client.on('error', () => undefined);
+    if (options.onNotice) client.on('notice', (notice) => options.onNotice?.(notice.message ?? ''));
+    try {
+      await client.connect();
+    } catch (error) {
+      throw databaseError(error, this.name);
+    }
+    try {
+      const session = new Session(client, this.name);
+      const [row] = await session.query('SELECT pg_backend_pid()::text AS pid');
+      return await work({
+        query: (sql, values) => session.query(sql, values),
+        pid: String(row?.['pid']),
+        transaction: (inner) => inTransaction(session, inner),
+      });
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  async #withPooled<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
+    let client: pg.PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      throw databaseError(error, this.name);
+    }
+    let broken = false;
+    try {
+      return await work(new Session(client, this.name));
+    } catch (error) {
+      broken = error instanceof SwitchbackError && error.code === 'DatabaseUnreachable';
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+}
+
+async function inTransaction<T>(session: Queryable, work: (session: Queryable) => Promise<T>): Promise<T> {
+  await session.query('BEGIN');
+  try {
+    const result = await work(session);
+    await session.query('COMMIT');
+    return result;
+  } catch (error) {
+    await session.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The target databases by the names that plans use. */
+export class Databases {
+  readonly #byName: ReadonlyMap<string, Database>;
+  constructor(urls: Readonly<Record<string, DatabaseUrls>>) {
+    this.#byName = new Map(Object.entries(urls).map(([name, of]) => [name, new Database(name, of)]));
+  }
+  get names(): string[] {
+    return [...this.#byName.keys()];
+  }
+  get(name: string): Database {
+    const database = this.#byName.get(name);
+    if (database === undefined) {
+      throw new SwitchbackError('UnknownDatabase', `the plan names database "${name}", which the worker doesn't know`, {
+        hint: `add it under \`databases:\` in the worker's configuration; there are: ${this.names.join(', ') || 'none'}`,
+        fields: { database: name },
+      });
+    }
+    return database;
+  }
+  async close(): Promise<void> {
+    await Promise.all([...this.#byName.values()].map((database) => database.close()));
+  }
+}

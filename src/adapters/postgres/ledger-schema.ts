@@ -1,0 +1,173 @@
+import type { Database } from './database.ts';
+
+/**
+ * The ledger's tables in each target database, and the home ledger's in one of them. Created and upgraded by the
+ * worker. A version is never changed after a release: a change is a new entry.
+ */
+const TARGET_TABLES = `
+CREATE TABLE switchback.fences (
+  migration text PRIMARY KEY,
+  generation bigint NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.steps (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  phase text NOT NULL,
+  kind text NOT NULL,
+  state text NOT NULL CHECK (state IN ('intended', 'applied', 'undoing', 'undone', 'skipped')),
+  generation bigint NOT NULL,
+  failures integer NOT NULL DEFAULT 0,
+  last_error text,
+  note text,
+  detail jsonb NOT NULL DEFAULT '{}',
+  intended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  applied_at timestamptz,
+  undone_at timestamptz,
+  PRIMARY KEY (migration, version, epoch, step)
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.ranges (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  ordinal integer NOT NULL,
+  generation bigint NOT NULL,
+  lower_key text[],
+  upper_key text[],
+  cursor_key text[],
+  state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'done')),
+  keys_done bigint NOT NULL DEFAULT 0,
+  rows_done bigint NOT NULL DEFAULT 0,
+  chunk_rows integer NOT NULL,
+  rows_per_second double precision,
+  stop boolean NOT NULL DEFAULT false,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (migration, version, epoch, step, ordinal)
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.lineage (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  direction text NOT NULL,
+  kind text NOT NULL,
+  object text NOT NULL,
+  lower_key text[],
+  upper_key text[],
+  rows_changed bigint NOT NULL,
+  requested_by text,
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX lineage_by_object ON switchback.lineage (object, id);
+
+CREATE TABLE switchback.row_errors (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  key text[] NOT NULL,
+  sql_state text NOT NULL,
+  message text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch, step, key)
+);`;
+
+const HOME_TABLES = `
+CREATE TABLE switchback.migrations (
+  migration text PRIMARY KEY,
+  version integer NOT NULL,
+  digest text NOT NULL,
+  epoch integer NOT NULL,
+  generation bigint NOT NULL,
+  direction text NOT NULL CHECK (direction IN ('up', 'down')),
+  state text NOT NULL CHECK (state IN ('running', 'completed', 'rolled-back', 'failed')),
+  owner text NOT NULL,
+  requested_by text NOT NULL,
+  run_id text NOT NULL,
+  point_of_no_return text,
+  plan jsonb NOT NULL,
+  status jsonb,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ended_at timestamptz
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.claims (
+  database text NOT NULL,
+  schema text NOT NULL,
+  "table" text NOT NULL,
+  migration text NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (database, schema, "table")
+);
+
+CREATE TABLE switchback.flag_states (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  project text NOT NULL,
+  environment text NOT NULL,
+  flag text NOT NULL,
+  captured jsonb NOT NULL,
+  ours jsonb,
+  restored_at timestamptz,
+  PRIMARY KEY (migration, version, epoch, project, environment, flag)
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.rollouts (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  position jsonb NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch, step)
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.audit (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  event_key text NOT NULL,
+  type text NOT NULL,
+  by text,
+  identity text,
+  data jsonb NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (migration, version, epoch, event_key)
+);`;
+
+interface Upgrade {
+  name: string;
+  sql: string;
+}
+const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
+  target: [{ name: '0001-target', sql: TARGET_TABLES }],
+  home: [{ name: '0001-home', sql: HOME_TABLES }],
+};
+/** Any number will do, as long as every worker takes the same: the advisory lock under which ledgers are upgraded. */
+const UPGRADE_LOCK = 7_311_904_402;
+
+/** Creates or upgrades the ledger. Several workers may call it at once; each upgrade happens once. */
+export async function upgradeLedger(database: Database, options: { home: boolean }): Promise<void> {
+  await database.transaction(async (session) => {
+    await session.query('SELECT pg_advisory_xact_lock($1::bigint)', [String(UPGRADE_LOCK)]);
+    await session.query('CREATE SCHEMA IF NOT EXISTS switchback');
+    await session.query(
+      'CREATE TABLE IF NOT EXISTS switchback.upgrades (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp())',
+    );
+    const done = new Set((await session.query('SELECT name FROM switchback.upgrades')).map((row) => row['name']));
+    for (const upgrade of [...UPGRADES.target, ...(options.home ? UPGRADES.home : [])]) {
+      if (done.has(upgrade.name)) continue;
+      await session.query(upgrade.sql);
+      await session.query('INSERT INTO switchback.upgrades (name) VALUES ($1)', [upgrade.name]);
+    }
+  });
+}

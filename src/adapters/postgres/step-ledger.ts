@@ -1,0 +1,148 @@
+import { type RunRef, SwitchbackError } from '../../messages/index.ts';
+import type { Database, Queryable } from './database.ts';
+
+/**
+ * What each step did to a database, in that database: an effect and its row commit together.
+ *
+ * The fence is one row per migration and database. An effect takes it FOR SHARE in its transaction and stops if it
+ * finds another generation than its own; raising it waits for the effects under way, so that none commits afterwards.
+ */
+export type StepRecordState = 'intended' | 'applied' | 'undoing' | 'undone' | 'skipped';
+export interface StepKey {
+  run: RunRef;
+  phase: string;
+  step: string;
+  kind: string;
+}
+export interface StepRecord {
+  state: StepRecordState;
+  failures: number;
+  note: string | null;
+  /** What the step needs to be undone or recognised: its own shape for each kind. */
+  detail: Record<string, unknown>;
+}
+export interface StepSummary extends StepRecord {
+  step: string;
+  phase: string;
+  kind: string;
+}
+
+const keyValues = ({ run, step }: Pick<StepKey, 'run' | 'step'>): [string, number, number, string] => [
+  run.migration,
+  run.version,
+  run.epoch,
+  step,
+];
+const KEY = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
+
+export class StepLedger {
+  readonly #database: Database;
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Takes the fence for the rest of the transaction; throws `Fenced` where a newer generation holds it. */
+  async fence(session: Queryable, run: RunRef): Promise<void> {
+    const [row] = await session.query('SELECT generation FROM switchback.fences WHERE migration = $1 FOR SHARE', [run.migration]);
+    if (row?.['generation'] !== String(run.generation)) {
+      throw new SwitchbackError(
+        'Fenced',
+        `generation ${run.generation} of migration "${run.migration}" has been taken over by ${row?.['generation'] ?? 'none'}`,
+        { fields: { migration: run.migration, generation: run.generation } },
+      );
+    }
+  }
+
+  /** Raises the fence to `run.generation`; waits for effects under way. Never lowers it. */
+  async raiseFence(run: RunRef): Promise<void> {
+    await this.#database.transaction(async (session) => {
+      await session.query(
+        `INSERT INTO switchback.fences (migration, generation) VALUES ($1, $2)
+         ON CONFLICT (migration) DO UPDATE SET generation = greatest(switchback.fences.generation, excluded.generation)`,
+        [run.migration, run.generation],
+      );
+      await session.query(
+        'UPDATE switchback.ranges SET generation = $2 WHERE migration = $1 AND generation < $2',
+        [run.migration, run.generation],
+      );
+    });
+  }
+
+  async read(key: Pick<StepKey, 'run' | 'step'>): Promise<StepRecord | null> {
+    const [row] = await this.#database.query(
+      `SELECT state, failures, note, detail FROM switchback.steps WHERE ${KEY}`,
+      keyValues(key),
+    );
+    return row === undefined ? null : recordOf(row);
+  }
+
+  /** All steps of this version and epoch that left a record here. */
+  async list(run: RunRef): Promise<StepSummary[]> {
+    const rows = await this.#database.query(
+      `SELECT step, phase, kind, state, failures, note, detail FROM switchback.steps
+       WHERE migration = $1 AND version = $2 AND epoch = $3 ORDER BY intended_at`,
+      [run.migration, run.version, run.epoch],
+    );
+    return rows.map((row) => ({ step: row['step'] ?? '', phase: row['phase'] ?? '', kind: row['kind'] ?? '', ...recordOf(row) }));
+  }
+
+  /**
+   * Takes the fence, writes the intent where there is none yet, and locks the step's row until the transaction ends:
+   * two workers with the same step take turns, and the second finds what the first did.
+   */
+  async enter(session: Queryable, key: StepKey): Promise<StepRecord> {
+    await this.fence(session, key.run);
+    await session.query(
+      `INSERT INTO switchback.steps (migration, version, epoch, step, phase, kind, state, generation)
+       VALUES ($1, $2, $3, $4, $5, $6, 'intended', $7) ON CONFLICT DO NOTHING`,
+      [...keyValues(key), key.phase, key.kind, key.run.generation],
+    );
+    const [row] = await session.query(
+      `UPDATE switchback.steps SET generation = $5 WHERE ${KEY} RETURNING state, failures, note, detail`,
+      [...keyValues(key), key.run.generation],
+    );
+    if (row === undefined) throw new Error(`step ${key.step} has no row in the ledger`);
+    return recordOf(row);
+  }
+
+  /** Sets the step's state, inside the transaction of the effect. `detail` is merged into what is there. */
+  async record(
+    session: Queryable,
+    key: StepKey,
+    state: StepRecordState,
+    { detail = {}, note = null }: { detail?: Record<string, unknown>; note?: string | null } = {},
+  ): Promise<void> {
+    await session.query(
+      `UPDATE switchback.steps SET state = $5, detail = detail || $6::jsonb, note = coalesce($7, note),
+         applied_at = CASE WHEN $5 = 'applied' THEN clock_timestamp() ELSE applied_at END,
+         undone_at = CASE WHEN $5 = 'undone' THEN clock_timestamp() ELSE undone_at END
+       WHERE ${KEY}`,
+      [...keyValues(key), state, JSON.stringify(detail), note],
+    );
+  }
+
+  /** Counts a real failure of the step and answers with the count. Temporal's attempts count other things too. */
+  async countFailure(key: StepKey, message: string): Promise<number> {
+    const [row] = await this.#database.query(
+      `INSERT INTO switchback.steps (migration, version, epoch, step, phase, kind, state, generation, failures, last_error)
+       VALUES ($1, $2, $3, $4, $5, $6, 'intended', $7, 1, $8)
+       ON CONFLICT (migration, version, epoch, step)
+       DO UPDATE SET failures = switchback.steps.failures + 1, last_error = excluded.last_error
+       RETURNING failures`,
+      [...keyValues(key), key.phase, key.kind, key.run.generation, message.slice(0, 2000)],
+    );
+    return Number(row?.['failures']);
+  }
+
+  /** Starts the count of failures anew: a person said 'retry'. */
+  async forgiveFailures(key: Pick<StepKey, 'run' | 'step'>): Promise<void> {
+    await this.#database.query(`UPDATE switchback.steps SET failures = 0 WHERE ${KEY}`, keyValues(key));
+  }
+}
+
+const recordOf = (row: Record<string, string | null>): StepRecord => ({
+  state: row['state'] as StepRecordState,
+  failures: Number(row['failures']),
+  note: row['note'] ?? null,
+  detail: JSON.parse(row['detail'] ?? '{}') as Record<string, unknown>,
+});

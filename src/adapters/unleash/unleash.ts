@@ -1,0 +1,2 @@
+/** Placeholder replaced by the rollout room. */
+export class Unleash {}

@@ -1,0 +1,5 @@
+export * from './decision.ts';
+export * from './failure.ts';
+export * from './names.ts';
+export * from './run.ts';
+export * from './status.ts';

@@ -1,0 +1,5 @@
+export type { Condition, ConditionSource } from './condition.ts';
+export * from './plan.ts';
+export type { Kind, Step, StepInput, StepOf } from './steps/index.ts';
+export { KINDS } from './steps/index.ts';
+export { durationMs, higherRisk, RISKS, type Risk } from './values.ts';

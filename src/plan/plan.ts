@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { condition } from './condition.ts';
+import { stepKinds } from './steps/index.ts';
+import { dateOrInstant, duration, label, risk, version } from './values.ts';
+
+const service = z.strictObject({
+  version: version.optional(),
+  provides: z.record(z.string(), z.array(version).min(1)).default({}),
+  consumes: z.record(z.string(), z.string().min(1)).default({}),
+  dependsOn: z.array(label).default([]),
+  contracts: z.record(z.string(), z.string().min(1)).default({}),
+});
+const flagDefinition = z.strictObject({
+  environment: z.string().min(1).default('development'),
+  project: z.string().min(1).default('default'),
+  stickiness: z.string().min(1).default('default'),
+  type: z.enum(['release', 'experiment', 'operational', 'kill-switch', 'permission']).default('release'),
+  description: z.string().optional(),
+});
+const approvalRule = z.strictObject({
+  risk: risk.optional(),
+  roles: z.array(z.string().min(1)).min(1),
+  min: z.int().min(1).max(20).default(1),
+  notRequester: z.boolean().default(false),
+  verified: z.boolean().default(false),
+  expiresAfter: duration.optional(),
+});
+const applies = z.array(z.enum(Object.keys(stepKinds) as [keyof typeof stepKinds, ...(keyof typeof stepKinds)[]])).optional();
+const allowWindow = z.strictObject({
+  allow: z.string().min(1).meta({ description: 'DTSTART and RRULE of RFC 5545, a line each.' }),
+  duration,
+  applies,
+});
+const denyWindow = z.strictObject({ deny: z.string().min(1), from: dateOrInstant, to: dateOrInstant, applies });
+
+const anyStep = z.discriminatedUnion('uses', [
+  stepKinds.ddl,
+  stepKinds['dual-write'],
+  stepKinds.backfill,
+  stepKinds.verify,
+  stepKinds.move,
+  stepKinds.flag,
+  stepKinds.rollout,
+  stepKinds.check,
+  stepKinds.approval,
+  stepKinds.wait,
+  stepKinds.call,
+  stepKinds.deprecate,
+  stepKinds.retire,
+  stepKinds.drop,
+]);
+const phase = z.strictObject({
+  name: label,
+  risk: risk.optional(),
+  preconditions: z.array(condition).max(50).default([]),
+  steps: z.array(anyStep).min(1).max(200),
+  exitCriteria: z.array(condition).max(50).default([]),
+  guards: z.array(condition).max(20).default([]),
+  soak: duration.optional(),
+  approval: z.enum(['before', 'after']).optional(),
+  live: z.record(z.string(), z.array(version)).optional(),
+});
+
+/** The plan format, v1: the one source of types, validation, the editor's schema and the docs. */
+export const planSchema = z.strictObject({
+  apiVersion: z.literal('switchback/v1'),
+  kind: z.literal('Migration'),
+  metadata: z.strictObject({
+    name: label,
+    version: z.int().min(1),
+    owner: z.string().min(1).max(200),
+    labels: z.record(z.string(), z.string()).default({}),
+  }),
+  spec: z.strictObject({
+    summary: z.string().min(1).max(500),
+    requires: z.array(label).default([]),
+    risk: risk.default('moderate'),
+    services: z.record(label, service).default({}),
+    flags: z.record(z.string(), flagDefinition).default({}),
+    policies: z
+      .strictObject({
+        approvals: z.array(approvalRule).default([]),
+        windows: z.array(z.union([allowWindow, denyWindow])).default([]),
+      })
+      .prefault({}),
+    phases: z.array(phase).min(1).max(100),
+  }),
+});
+/** A plan with its defaults filled in. */
+export type Plan = z.output<typeof planSchema>;
+/** A plan as people write it. */
+export type PlanInput = z.input<typeof planSchema>;
+export type Phase = Plan['spec']['phases'][number];
+export type ApprovalRule = Plan['spec']['policies']['approvals'][number];
+export type Window = Plan['spec']['policies']['windows'][number];
+export type FlagDefinition = Plan['spec']['flags'][string];
+
+/** Limits of a plan; what is over is refused. */
+export const PLAN_BYTES_MAX = 512 * 1024;
+
+/** Types a plan that is written in TypeScript; the value is what a plan file would hold. */
+export const definePlan = (plan: PlanInput): PlanInput => plan;

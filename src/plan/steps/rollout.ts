@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { stepFields } from '../step.ts';
+import { count, duration, label, sqlText } from '../values.ts';
+import { percent, STAGES } from './flag.ts';
+
+const promRatio = z.strictObject({ bad: z.string().min(1), total: z.string().min(1) });
+const metric = z.strictObject({
+  name: z.string().min(1),
+  prometheus: z.union([promRatio, z.string().min(1)]).optional(),
+  sql: z.strictObject({ database: label, query: sqlText.optional(), bad: sqlText.optional(), total: sqlText.optional() }).optional(),
+  http: z.strictObject({ url: z.url(), path: z.string().optional(), bad: z.string().optional(), total: z.string().optional() }).optional(),
+  margin: z.number().gt(1).max(16).optional(),
+  max: z.number().optional(),
+  critical: z.boolean().default(false),
+});
+
+/** Raises exposure step by step under gates. Undone by restoring the flag's whole state captured before. */
+export const rollout = z.strictObject({
+  ...stepFields,
+  uses: z.literal('rollout'),
+  flag: z.string().min(1).max(100),
+  ramp: z
+    .array(
+      z
+        .strictObject({ percent: percent.optional(), stage: z.enum(STAGES).optional(), bake: duration.default('0s') })
+        .refine((stop) => (stop.percent === undefined) !== (stop.stage === undefined), { error: 'exactly one of `percent` and `stage`' }),
+    )
+    .min(1)
+    .max(100),
+  analysis: z
+    .strictObject({
+      alpha: z.number().gt(0).max(0.5).default(0.05),
+      interval: duration.default('1m'),
+      minSamples: count.default(500),
+      onNoData: z.enum(['pause', 'fail']).default('pause'),
+      metrics: z.array(metric).min(1).max(20),
+    })
+    .optional(),
+  acknowledge: z
+    .strictObject({ required: z.union([z.literal('all'), count]).default('all'), timeout: duration.default('5m') })
+    .optional(),
+  exposureOnFailure: z.strictObject({ percent }).optional(),
+});
