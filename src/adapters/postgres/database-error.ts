@@ -33,7 +33,8 @@ export class PostgresError extends SwitchbackError {
   }
 }
 
-const UNREACHABLE = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|57P01|57P02|57P03|08...)$/;
+const UNREACHABLE =
+  /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|57P01|57P02|57P03|08...)$/;
 const WRONG_CREDENTIALS = /^(28P01|28000)$/;
 
 /** Turns whatever `pg` throws into an error with a code. Never repeats a URL: it can hold a password. */
@@ -50,19 +51,34 @@ export function databaseError(thrown: unknown, database: string): SwitchbackErro
     });
   }
   if (code === '3D000') {
-    return new SwitchbackError('DatabaseUnreachable', `database "${database}": ${first.message ?? 'it does not exist'}`, {
-      hint: `check the database's name in the URL of databases.${database}`,
-      fields: { database, sqlState: code },
-    });
+    return new SwitchbackError(
+      'DatabaseUnreachable',
+      `database "${database}": ${first.message ?? 'it does not exist'}`,
+      {
+        hint: `check the database's name in the URL of databases.${database}`,
+        fields: { database, sqlState: code },
+      },
+    );
   }
-  if (UNREACHABLE.test(code) || /timeout|Connection terminated|connection error|not queryable/i.test(first.message ?? '') && code.length !== 5) {
-    return new SwitchbackError('DatabaseUnreachable', `database "${database}" can't be reached${address} (${code || first.message})`, {
-      retry: true,
-      hint: `check that it runs and that databases.${database}.url points to it`,
-      fields: { database },
-      cause: thrown,
-    });
+  if (
+    UNREACHABLE.test(code) ||
+    (/timeout|Connection terminated|connection error|not queryable/i.test(first.message ?? '') && code.length !== 5)
+  ) {
+    return new SwitchbackError(
+      'DatabaseUnreachable',
+      `database "${database}" can't be reached${address} (${code || first.message})`,
+      {
+        retry: true,
+        hint: `check that it runs and that databases.${database}.url points to it`,
+        fields: { database },
+        cause: thrown,
+      },
+    );
   }
-  if (code.length === 5) return new PostgresError(database, { ...first, code });
-  return new SwitchbackError('StatementFailed', `${database}: ${first.message ?? String(thrown)}`, { retry: true, fields: { database }, cause: thrown });
+  if (code.length === 5) return new PostgresError(database, { ...first, message: first.message ?? 'unknown error', code });
+  return new SwitchbackError('StatementFailed', `${database}: ${first.message ?? String(thrown)}`, {
+    retry: true,
+    fields: { database },
+    cause: thrown,
+  });
 }
