@@ -1,0 +1,117 @@
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type PostgresServer, startPostgres } from './postgres.ts';
+import { secretsOf } from './secrets.ts';
+import { startTemporal, type TemporalServer } from './temporal.ts';
+import type { Say } from './temporal-binary.ts';
+import { startUnleash, type UnleashServer } from './unleash.ts';
+
+/** The name, in the configuration's terms and in Postgres, of the home ledger's own database. No plan can name it. */
+export const EMBEDDED_LEDGER = 'switchback_ledger';
+const UNLEASH_DATABASE = 'switchback_unleash';
+
+/** What to start beside Temporal. */
+export interface ServersWanted {
+  /** Names of the databases to have in the embedded Postgres; without any, and without Unleash, there is none. */
+  databases: readonly string[];
+  unleash: boolean;
+}
+export interface Ports {
+  temporal?: number;
+  temporalUi?: number;
+  postgres?: number;
+  unleash?: number;
+}
+export interface Servers {
+  readonly temporal: TemporalServer;
+  readonly postgres: PostgresServer | null;
+  readonly unleash: UnleashServer | null;
+  /** Database name → URL. */
+  readonly databases: Readonly<Record<string, string>>;
+  /** Resolves when one of them has ended without being asked to, with which and how. */
+  readonly failed: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the embedded servers side by side, with their data under `dataDir`, where a later start finds it again.
+ *
+ * @param options.ports ports that are taken where they are free, else others
+ */
+export async function startServers(options: {
+  config: ServersWanted;
+  dataDir: string;
+  ports?: Ports;
+  say?: Say;
+}): Promise<Servers> {
+  const { config, ports = {}, say } = options;
+  const dataDir = resolve(options.dataDir);
+  mkdirSync(dataDir, { recursive: true });
+  const secrets = secretsOf(dataDir);
+  const logFile = (name: string): string => join(dataDir, `${name}.log`);
+
+  const startedPostgres =
+    config.databases.length > 0 || config.unleash
+      ? startPostgres({
+          dir: join(dataDir, 'postgres'),
+          password: secrets.postgresPassword,
+          logFile: logFile('postgres'),
+          port: ports.postgres,
+        })
+      : Promise.resolve(null);
+  const startedDatabases = startedPostgres.then((postgres) => createDatabases(postgres, config.databases));
+  const startedUnleash = startedPostgres.then(async (postgres) => {
+    if (postgres === null || !config.unleash) return null;
+    const databaseUrl = await postgres.createDatabase(UNLEASH_DATABASE);
+    return startUnleash({ databaseUrl, secrets, logFile: logFile('unleash'), port: ports.unleash });
+  });
+  const startedTemporal = startTemporal({
+    dir: dataDir,
+    logFile: logFile('temporal'),
+    port: ports.temporal,
+    uiPort: ports.temporalUi,
+    ...(say ? { say } : {}),
+  });
+
+  const all = [startedTemporal, startedPostgres, startedDatabases, startedUnleash] as const;
+  const outcome = await Promise.allSettled(all);
+  // Those that came up first are stopped last: Unleash needs Postgres to end well.
+  const stop = async (): Promise<void> => {
+    const [temporal, postgres, , unleash] = outcome;
+    const stopped = (of: PromiseSettledResult<{ stop(): Promise<void> } | null>): Promise<void> | undefined =>
+      of.status === 'fulfilled' ? of.value?.stop() : undefined;
+    await Promise.all([stopped(temporal), stopped(unleash)]);
+    await stopped(postgres);
+  };
+  const failure = outcome.find((one) => one.status === 'rejected');
+  if (failure) {
+    await stop();
+    throw failure.reason;
+  }
+  const [temporal, postgres, databases, unleash] = await Promise.all(all);
+  let stopping = false;
+  const failed = Promise.race(
+    Object.entries({ Temporal: temporal, Postgres: postgres, Unleash: unleash })
+      .flatMap(([name, server]) => (server ? [server.ended.then((how) => `${name} ended (${how})`)] : []))
+      .map((ended) => ended.then((how) => (stopping ? new Promise<string>(() => undefined) : how))),
+  );
+  return {
+    temporal,
+    postgres,
+    unleash,
+    databases,
+    failed,
+    stop: () => {
+      stopping = true;
+      return stop();
+    },
+  };
+}
+
+async function createDatabases(
+  postgres: PostgresServer | null,
+  names: readonly string[],
+): Promise<Record<string, string>> {
+  if (postgres === null) return {};
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await postgres.createDatabase(name)])));
+}
