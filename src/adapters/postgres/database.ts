@@ -45,8 +45,24 @@ class Session implements Queryable {
   async query(sql: string, values: readonly Value[] = []): Promise<Row[]> {
     try {
       // Without values the simple protocol is used, which takes several statements; then the last one's rows count.
-      const result = await this.#client.query<Row>(values.length === 0 ? { text: sql } : { text: sql, values: [...values] });
+      const result = await this.#client.query<Row>(
+        values.length === 0 ? { text: sql } : { text: sql, values: [...values] },
+      );
       return (Array.isArray(result) ? (result.at(-1) as pg.QueryResult<Row>) : result).rows;
+    } catch (error) {
+      throw databaseError(error, this.#name);
+    }
+  }
+  /** One statement: Postgres refuses a text that holds more. */
+  async single(sql: string, values: readonly Value[]): Promise<Row[]> {
+    // The types of `pg` don't know `queryMode` yet.
+    const statement: pg.QueryConfig & { queryMode: 'extended' } = {
+      text: sql,
+      values: [...values],
+      queryMode: 'extended',
+    };
+    try {
+      return (await this.#client.query<Row>(statement)).rows;
     } catch (error) {
       throw databaseError(error, this.#name);
     }
@@ -89,11 +105,28 @@ export class Database implements Queryable {
   }
 
   /**
+   * Runs one statement of a plan's author, read-only: in a transaction that can't write, with a time limit, and by the
+   * protocol that takes a single statement, so that it can't end that transaction. `public` is on its search path.
+   */
+  async readOnly(sql: string, options: { timeoutMs: number; values?: readonly Value[] }): Promise<Row[]> {
+    return this.#withPooled((session) =>
+      inTransaction(session, async () => {
+        await session.query('SET TRANSACTION READ ONLY');
+        await session.query('SET LOCAL search_path = pg_catalog, public');
+        await session.query(`SET LOCAL statement_timeout = ${Math.ceil(options.timeoutMs)}`);
+        return session.single(sql, options.values ?? []);
+      }),
+    );
+  }
+
+  /**
    * Runs `work` on a connection of its own, past a pooler where `directUrl` is configured. For DDL, CALL and
    * CONCURRENTLY. The connection is closed afterwards, whatever happened; `signal` cancels what runs there.
    */
   async session<T>(
-    work: (session: Queryable & { pid: string; transaction<U>(work: (session: Queryable) => Promise<U>): Promise<U> }) => Promise<T>,
+    work: (
+      session: Queryable & { pid: string; transaction<U>(work: (session: Queryable) => Promise<U>): Promise<U> },
+    ) => Promise<T>,
     options: { onNotice?: (message: string) => void } = {},
   ): Promise<T> {
     const client = new pg.Client(this.#connection(this.#urls.directUrl ?? this.#urls.url));
@@ -121,7 +154,7 @@ export class Database implements Queryable {
     await this.#pool.end();
   }
 
-  async #withPooled<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
+  async #withPooled<T>(work: (session: Session) => Promise<T>): Promise<T> {
     let client: pg.PoolClient;
     try {
       client = await this.#pool.connect();

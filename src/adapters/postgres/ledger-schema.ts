@@ -19,8 +19,6 @@ CREATE TABLE switchback.steps (
   kind text NOT NULL,
   state text NOT NULL CHECK (state IN ('intended', 'applied', 'undoing', 'undone', 'skipped')),
   generation bigint NOT NULL,
-  failures integer NOT NULL DEFAULT 0,
-  last_error text,
   note text,
   detail jsonb NOT NULL DEFAULT '{}',
   intended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -111,13 +109,17 @@ CREATE TABLE switchback.flag_states (
   migration text NOT NULL,
   version integer NOT NULL,
   epoch integer NOT NULL,
+  step text NOT NULL,
   project text NOT NULL,
   environment text NOT NULL,
   flag text NOT NULL,
   captured jsonb NOT NULL,
-  ours jsonb,
+  previous jsonb NOT NULL,
+  ours jsonb NOT NULL,
+  confirmed boolean NOT NULL DEFAULT false,
+  captured_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   restored_at timestamptz,
-  PRIMARY KEY (migration, version, epoch, project, environment, flag)
+  PRIMARY KEY (migration, version, epoch, step)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE switchback.rollouts (
@@ -127,6 +129,28 @@ CREATE TABLE switchback.rollouts (
   step text NOT NULL,
   position jsonb NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch, step)
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.failures (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  direction text NOT NULL,
+  failures integer NOT NULL,
+  last_error text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch, step, direction)
+) WITH (fillfactor = 50);
+
+CREATE TABLE switchback.progress (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  details jsonb NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (migration, version, epoch, step)
 ) WITH (fillfactor = 50);
 

@@ -16,7 +16,6 @@ export interface StepKey {
 }
 export interface StepRecord {
   state: StepRecordState;
-  failures: number;
   note: string | null;
   /** What the step needs to be undone or recognised: its own shape for each kind. */
   detail: Record<string, unknown>;
@@ -43,7 +42,9 @@ export class StepLedger {
 
   /** Takes the fence for the rest of the transaction; throws `Fenced` where a newer generation holds it. */
   async fence(session: Queryable, run: RunRef): Promise<void> {
-    const [row] = await session.query('SELECT generation FROM switchback.fences WHERE migration = $1 FOR SHARE', [run.migration]);
+    const [row] = await session.query('SELECT generation FROM switchback.fences WHERE migration = $1 FOR SHARE', [
+      run.migration,
+    ]);
     if (row?.['generation'] !== String(run.generation)) {
       throw new SwitchbackError(
         'Fenced',
@@ -61,16 +62,16 @@ export class StepLedger {
          ON CONFLICT (migration) DO UPDATE SET generation = greatest(switchback.fences.generation, excluded.generation)`,
         [run.migration, run.generation],
       );
-      await session.query(
-        'UPDATE switchback.ranges SET generation = $2 WHERE migration = $1 AND generation < $2',
-        [run.migration, run.generation],
-      );
+      await session.query('UPDATE switchback.ranges SET generation = $2 WHERE migration = $1 AND generation < $2', [
+        run.migration,
+        run.generation,
+      ]);
     });
   }
 
   async read(key: Pick<StepKey, 'run' | 'step'>): Promise<StepRecord | null> {
     const [row] = await this.#database.query(
-      `SELECT state, failures, note, detail FROM switchback.steps WHERE ${KEY}`,
+      `SELECT state, note, detail FROM switchback.steps WHERE ${KEY}`,
       keyValues(key),
     );
     return row === undefined ? null : recordOf(row);
@@ -79,11 +80,16 @@ export class StepLedger {
   /** All steps of this version and epoch that left a record here. */
   async list(run: RunRef): Promise<StepSummary[]> {
     const rows = await this.#database.query(
-      `SELECT step, phase, kind, state, failures, note, detail FROM switchback.steps
+      `SELECT step, phase, kind, state, note, detail FROM switchback.steps
        WHERE migration = $1 AND version = $2 AND epoch = $3 ORDER BY intended_at`,
       [run.migration, run.version, run.epoch],
     );
-    return rows.map((row) => ({ step: row['step'] ?? '', phase: row['phase'] ?? '', kind: row['kind'] ?? '', ...recordOf(row) }));
+    return rows.map((row) => ({
+      step: row['step'] ?? '',
+      phase: row['phase'] ?? '',
+      kind: row['kind'] ?? '',
+      ...recordOf(row),
+    }));
   }
 
   /**
@@ -98,7 +104,7 @@ export class StepLedger {
       [...keyValues(key), key.phase, key.kind, key.run.generation],
     );
     const [row] = await session.query(
-      `UPDATE switchback.steps SET generation = $5 WHERE ${KEY} RETURNING state, failures, note, detail`,
+      `UPDATE switchback.steps SET generation = $5 WHERE ${KEY} RETURNING state, note, detail`,
       [...keyValues(key), key.run.generation],
     );
     if (row === undefined) throw new Error(`step ${key.step} has no row in the ledger`);
@@ -120,29 +126,10 @@ export class StepLedger {
       [...keyValues(key), state, JSON.stringify(detail), note],
     );
   }
-
-  /** Counts a real failure of the step and answers with the count. Temporal's attempts count other things too. */
-  async countFailure(key: StepKey, message: string): Promise<number> {
-    const [row] = await this.#database.query(
-      `INSERT INTO switchback.steps (migration, version, epoch, step, phase, kind, state, generation, failures, last_error)
-       VALUES ($1, $2, $3, $4, $5, $6, 'intended', $7, 1, $8)
-       ON CONFLICT (migration, version, epoch, step)
-       DO UPDATE SET failures = switchback.steps.failures + 1, last_error = excluded.last_error
-       RETURNING failures`,
-      [...keyValues(key), key.phase, key.kind, key.run.generation, message.slice(0, 2000)],
-    );
-    return Number(row?.['failures']);
-  }
-
-  /** Starts the count of failures anew: a person said 'retry'. */
-  async forgiveFailures(key: Pick<StepKey, 'run' | 'step'>): Promise<void> {
-    await this.#database.query(`UPDATE switchback.steps SET failures = 0 WHERE ${KEY}`, keyValues(key));
-  }
 }
 
 const recordOf = (row: Record<string, string | null>): StepRecord => ({
   state: row['state'] as StepRecordState,
-  failures: Number(row['failures']),
   note: row['note'] ?? null,
   detail: JSON.parse(row['detail'] ?? '{}') as Record<string, unknown>,
 });

@@ -1,0 +1,163 @@
+import type { Queryable } from '../adapters/postgres/database.ts';
+import { type FlagRow, FlagStates } from '../adapters/postgres/flag-states.ts';
+import { type StepKey, StepLedger } from '../adapters/postgres/step-ledger.ts';
+import { differences, type FlagState, isBetween, type OurStrategy } from '../adapters/unleash/flag-state.ts';
+import { type FlagRef, flagChanged, type Unleash } from '../adapters/unleash/unleash.ts';
+import { SwitchbackError } from '../messages/index.ts';
+import type { FlagDefinition } from '../plan/index.ts';
+import type { EffectContext, EffectInput } from './effect.ts';
+
+/**
+ * How a step changes a flag and takes the change back. Unleash knows no transactions, so each change is: write the
+ * intent (with what was found, the first time), act, read back, record. Each of the two halves runs under the fence,
+ * the step's row lock and the flag's lock; in between, a crash leaves an intent that the next one finishes.
+ *
+ * Every step restores the state that it found. Steps are undone in reverse order, so the flag ends as it was before
+ * the first of them.
+ */
+export class FlagChange {
+  readonly ref: FlagRef;
+  readonly our: OurStrategy;
+  readonly key: StepKey;
+  readonly states: FlagStates<FlagState>;
+  readonly #ledger: StepLedger;
+  readonly #unleash: Unleash;
+  readonly #context: EffectContext;
+
+  constructor(input: EffectInput<'flag'> | EffectInput<'rollout'>, context: EffectContext) {
+    const { run, phase, step } = input;
+    const definition = input.flag ?? DEFAULT_DEFINITION;
+    this.ref = {
+      project: definition.project,
+      environment: definition.environment,
+      flag: step.flag,
+      type: definition.type,
+      description: definition.description ?? `Created by Switchback for migration ${run.migration}`,
+    };
+    this.our = {
+      title: `Switchback: ${run.migration}`,
+      groupId: step.flag,
+      stickiness: definition.stickiness,
+    };
+    this.key = { run, phase, step: step.id, kind: step.uses };
+    this.states = new FlagStates(context.deps.home.database);
+    this.#ledger = new StepLedger(context.deps.home.database);
+    this.#unleash = unleashOf(context);
+    this.#context = context;
+  }
+
+  /**
+   * Makes of the flag what `change` makes of its state; nothing where it is that already. `record` runs in the
+   * transaction that confirms the change. Throws `FlagChanged` where someone else has changed it.
+   */
+  async apply(
+    change: (state: FlagState) => FlagState,
+    record: (session: Queryable, ledger: StepLedger) => Promise<void>,
+  ): Promise<void> {
+    await this.#locked(async (session) => {
+      const row = await this.states.read(this.key, session);
+      const actual = await this.#unleash.read(this.ref, this.#context.signal);
+      if (row === null) {
+        const before = await this.states.readLatest(session, this.key, this.ref);
+        if (before !== null) this.#assertOurs(before, actual);
+        await this.states.capture(session, this.key, this.ref, actual, change(actual));
+        return;
+      }
+      this.#assertOurs(row, actual);
+      const target = change(row.confirmed ? row.ours : actual);
+      if (row.confirmed && differences(target, actual).length === 0) return;
+      await this.states.intend(session, this.key, actual, target);
+    });
+    await this.#settle({ restored: false }, record);
+  }
+
+  /** Restores the state that the step found, whole. False where the step never came to change the flag. */
+  async restore(): Promise<boolean> {
+    const next = await this.#locked(async (session) => {
+      const row = await this.states.read(this.key, session);
+      if (row === null || row.restored) {
+        await this.#ledger.record(session, this.key, 'undone');
+        return row === null ? 'nothing' : 'done';
+      }
+      const actual = await this.#unleash.read(this.ref, this.#context.signal);
+      if (differences(row.captured, actual).length > 0 && !isEmergencyOff(row, actual)) this.#assertOurs(row, actual);
+      await this.states.intend(session, this.key, actual, row.captured);
+      return 'restore';
+    });
+    if (next === 'restore') {
+      await this.#settle({ restored: true }, (session, ledger) =>
+        ledger.record(session, this.key, 'undone', { note: `flag ${this.ref.flag} is as it was` }),
+      );
+    }
+    return next !== 'nothing';
+  }
+
+  /** Looks whether the flag still is what the step made of it. Throws `FlagChanged`. */
+  async assertUnchanged(): Promise<void> {
+    const row = await this.states.read(this.key);
+    if (row !== null) this.#assertOurs(row, await this.#unleash.read(this.ref, this.#context.signal));
+  }
+
+  /** Writes to the ledger under the fence, for steps that keep a position. */
+  async fenced(work: (session: Queryable) => Promise<void>): Promise<void> {
+    await this.#context.deps.home.database.transaction(async (session) => {
+      await this.#ledger.fence(session, this.key.run);
+      await work(session);
+    });
+  }
+
+  async #settle(
+    { restored }: { restored: boolean },
+    record: (session: Queryable, ledger: StepLedger) => Promise<void>,
+  ): Promise<void> {
+    await this.#locked(async (session) => {
+      const row = await this.states.read(this.key, session);
+      if (row === null || row.restored) throw new Error(`the flag state of step ${this.key.step} is gone`);
+      if (!row.confirmed) {
+        this.#assertOurs(row, await this.#unleash.read(this.ref, this.#context.signal));
+        const seen = await this.#unleash.write(this.ref, row.ours, this.#context.signal);
+        await this.states.confirm(session, this.key, seen, { restored });
+      }
+      await record(session, this.#ledger);
+    });
+  }
+
+  #assertOurs(row: FlagRow<FlagState>, actual: FlagState): void {
+    if (row.confirmed) {
+      const different = differences(row.ours, actual);
+      if (different.length > 0) throw flagChanged(this.ref, different);
+    } else if (!isBetween(row.previous, row.ours, actual)) {
+      throw flagChanged(this.ref, differences(row.ours, actual));
+    }
+  }
+
+  #locked<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
+    return this.#context.deps.home.database.transaction(async (session) => {
+      await this.#ledger.enter(session, this.key);
+      await this.states.lock(session, this.ref);
+      return work(session);
+    });
+  }
+}
+
+const DEFAULT_DEFINITION: FlagDefinition = {
+  environment: 'development',
+  project: 'default',
+  stickiness: 'default',
+  type: 'release',
+};
+
+/** Somebody switched the flag off and touched nothing else, and off is where restoring ends too: no reason to stop. */
+const isEmergencyOff = (row: FlagRow<FlagState>, actual: FlagState): boolean =>
+  row.confirmed &&
+  row.ours.enabled &&
+  !actual.enabled &&
+  !row.captured.enabled &&
+  differences({ ...row.ours, enabled: false }, actual).length === 0;
+
+function unleashOf({ deps }: EffectContext): Unleash {
+  if (deps.unleash !== null) return deps.unleash;
+  throw new SwitchbackError('ConfigInvalid', 'the plan has a flag, but the configuration has no `unleash:`', {
+    hint: 'add unleash.url and unleash.adminToken to the configuration of the worker',
+  });
+}
