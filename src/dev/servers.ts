@@ -1,5 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { SwitchbackError } from '../messages/index.ts';
+import { tryLock } from './lock.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 import { secretsOf } from './secrets.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
@@ -47,6 +49,7 @@ export async function startServers(options: {
   const { config, ports = {}, say } = options;
   const dataDir = resolve(options.dataDir);
   mkdirSync(dataDir, { recursive: true });
+  const release = lockDirectory(dataDir);
   const secrets = secretsOf(dataDir);
   const logFile = (name: string): string => join(dataDir, `${name}.log`);
 
@@ -82,6 +85,7 @@ export async function startServers(options: {
       of.status === 'fulfilled' ? of.value?.stop() : undefined;
     await Promise.all([stopped(temporal), stopped(unleash)]);
     await stopped(postgres);
+    release();
   };
   const failure = outcome.find((one) => one.status === 'rejected');
   if (failure) {
@@ -106,6 +110,16 @@ export async function startServers(options: {
       return stop();
     },
   };
+}
+
+function lockDirectory(dataDir: string): () => void {
+  const lock = tryLock(join(dataDir, 'lock'));
+  if (lock.held) return lock.release;
+  const owner = lock.ownerPid === null ? 'another process' : `another process (pid ${lock.ownerPid})`;
+  throw new SwitchbackError('ConfigInvalid', `${owner} runs the servers of ${dataDir}`, {
+    hint: 'stop it first (Ctrl-C where `switchback dev` runs), or start these in another directory',
+    fields: { dataDir, pid: lock.ownerPid },
+  });
 }
 
 async function createDatabases(

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { SwitchbackError } from '../messages/index.ts';
-import { isAlive } from './alive.ts';
 import { cleanEnvironment } from './environment.ts';
+import { tryLock } from './lock.ts';
 
 /** The newest CLI that `go install` can build (later ones have a `replace` in go.mod): server 1.29.1, UI 2.42.1. */
 const VERSION = '1.5.1';
@@ -140,29 +140,20 @@ const firstLine = (error: unknown): string => {
   return (stderr?.trim() || message || String(error)).split('\n', 1)[0] ?? '';
 };
 
-/** Runs `work` while no other process does; a lock whose owner has died is taken over. */
+/** Runs `work` while no other process does; waits for one that does. */
 async function withLock<T>(file: string, say: Say, work: () => Promise<T>): Promise<T> {
   let told = false;
   for (;;) {
-    try {
-      await writeFile(file, String(process.pid), { flag: 'wx' });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const owner = Number(await readFile(file, 'utf8').catch(() => ''));
-    // Between creating the file and writing into it there is a moment in which it is empty.
-    if (owner > 0 && !isAlive(owner)) {
-      await rm(file, { force: true });
-      continue;
+    const lock = tryLock(file);
+    if (lock.held) {
+      try {
+        return await work();
+      } finally {
+        lock.release();
+      }
     }
     if (!told) say('another process is getting the Temporal CLI; waiting for it…');
     told = true;
     await delay(LOCK_POLL_MS);
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(file, { force: true });
   }
 }
