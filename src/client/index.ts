@@ -1,0 +1,44 @@
+/** What services import: `import { Switchback, definePlan } from 'switchback'`. */
+export {
+  type Decision,
+  ERROR_CODES,
+  type ErrorCode,
+  type GateState,
+  type GateStatus,
+  isEnd,
+  type MigrationInput,
+  type MigrationResult,
+  type PhaseState,
+  type PhaseStatus,
+  type Progress,
+  type Receipt,
+  type Refusal,
+  RUN_STATUSES,
+  type RunStatus,
+  type Status,
+  type StatusError,
+  type StepState,
+  type StepStatus,
+  SwitchbackError,
+} from '../messages/index.ts';
+export { definePlan, type Plan, type PlanInput, type StepInput } from '../plan/index.ts';
+export type { ConnectOptions } from './connect.ts';
+export type { LedgerStatus } from './context.ts';
+export type { Delivery } from './deliver.ts';
+export type { MigrationSummary } from './list.ts';
+export {
+  type DecisionOptions,
+  type GateDecisionOptions,
+  MigrationHandle,
+  type StepDecisionOptions,
+  type ThrottleOptions,
+} from './migration-handle.ts';
+export {
+  type LiveCheck,
+  type Release,
+  type StartedMigration,
+  type StartOptions,
+  Switchback,
+  type SwitchbackOptions,
+} from './switchback.ts';
+export type { WatchOptions } from './watch.ts';

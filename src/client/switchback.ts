@@ -1,0 +1,154 @@
+import type { Client, ConnectionLike } from '@temporalio/client';
+import { Client as TemporalClient } from '@temporalio/client';
+import { DEFAULT_TASK_QUEUE } from '../messages/index.ts';
+import type { PlanInput } from '../plan/index.ts';
+import { type ConnectOptions, connectClient } from './connect.ts';
+import type { ClientContext, LedgerStatus } from './context.ts';
+import { readGivenPlan } from './given-plan.ts';
+import { listMigrations, type MigrationSummary } from './list.ts';
+import { MigrationHandle } from './migration-handle.ts';
+import { askWorker } from './short-run.ts';
+import { startRun } from './start.ts';
+
+export interface SwitchbackOptions {
+  /** Where the workers listen; `switchback` where it is left out. */
+  taskQueue?: string | undefined;
+  /** The address of Temporal's UI (`http://localhost:8233`), for links. */
+  ui?: string | undefined;
+  /** Answers for runs that can't: reads the home ledger. */
+  ledgerStatus?: LedgerStatus | undefined;
+}
+export interface StartOptions {
+  /** Who asks for the migration; an approval policy may bar them from approving it. */
+  requestedBy: string;
+  taskQueue?: string | undefined;
+}
+/** A handle to the run, and whether this call started it (false: the very same plan was running already). */
+export interface StartedMigration {
+  handle: MigrationHandle;
+  started: boolean;
+  digest: string;
+}
+/** What the live part of `check` found. */
+export interface LiveCheck {
+  problems: string[];
+  notes: string[];
+  digest: string;
+}
+export interface Release {
+  released: string[];
+  reason: string;
+}
+
+/**
+ * Starts and steers migrations. One connection, to be closed in the end; it may be shared by all parts of a process.
+ *
+ *     await using switchback = await Switchback.connect();
+ *     const migration = await switchback.start(plan, { requestedBy: 'ana@example.com' });
+ *     await migration.result();
+ */
+export class Switchback implements AsyncDisposable {
+  readonly #context: ClientContext;
+  readonly #taskQueue: string;
+  readonly #close: () => Promise<void>;
+
+  private constructor(context: ClientContext, taskQueue: string | undefined, close: () => Promise<void>) {
+    this.#context = context;
+    this.#taskQueue = taskQueue ?? DEFAULT_TASK_QUEUE;
+    this.#close = close;
+  }
+
+  /**
+   * Connects within five seconds. What isn't given comes from the `TEMPORAL_*` variables or Temporal's profile file.
+   * @throws SwitchbackError TemporalUnreachable, ConfigInvalid
+   */
+  static async connect(options: ConnectOptions & SwitchbackOptions = {}): Promise<Switchback> {
+    const { client, place, close } = await connectClient(options);
+    return new Switchback(contextOf(client, place.address, options), options.taskQueue, close);
+  }
+
+  /** Uses a client that is there already; `close` leaves its connection open. */
+  static fromClient(client: Client, options: SwitchbackOptions & { address?: string | undefined } = {}): Switchback {
+    return new Switchback(contextOf(client, options.address, options), options.taskQueue, async () => undefined);
+  }
+
+  /** Uses a connection that is there already; `close` leaves it open. */
+  static fromConnection(
+    connection: ConnectionLike,
+    options: SwitchbackOptions & { namespace?: string | undefined; address?: string | undefined } = {},
+  ): Switchback {
+    return Switchback.fromClient(
+      new TemporalClient({ connection, namespace: options.namespace ?? 'default' }),
+      options,
+    );
+  }
+
+  /**
+   * Starts a migration, or finds it running with the very same plan.
+   * @param plan an object (see `definePlan`) or the text of a plan file
+   * @throws SwitchbackError PlanInvalid, Unsupported, PlanChanged, TemporalUnreachable, ConfigInvalid
+   */
+  async start(plan: PlanInput | string, options: StartOptions): Promise<MigrationHandle> {
+    return (await this.startOrFind(plan, options)).handle;
+  }
+
+  /** As `start`, and tells whether the run was there already. */
+  async startOrFind(plan: PlanInput | string, { requestedBy, taskQueue }: StartOptions): Promise<StartedMigration> {
+    const given = readGivenPlan(plan);
+    const { started } = await startRun(this.#context, given, { requestedBy, taskQueue: taskQueue ?? this.#taskQueue });
+    return { handle: this.handle(given.plan.metadata.name), started, digest: given.digest };
+  }
+
+  /** A handle to a migration by name. It is not looked up before it is used. */
+  handle(name: string): MigrationHandle {
+    return new MigrationHandle(this.#context, name);
+  }
+
+  /** All migrations that Temporal still knows, newest first. */
+  async list(): Promise<MigrationSummary[]> {
+    return listMigrations(this.#context);
+  }
+
+  /**
+   * Checks a plan against the live databases, on a worker.
+   * @throws SwitchbackError PlanInvalid, Unsupported; NoAnswer where no worker answers within ten seconds
+   */
+  async check(plan: PlanInput | string, options: { taskQueue?: string | undefined } = {}): Promise<LiveCheck> {
+    const given = readGivenPlan(plan);
+    const { name } = given.plan.metadata;
+    return askWorker(this.#context, {
+      type: 'check',
+      workflowId: `check/${name}/${given.digest}`,
+      input: { plan: given.plan },
+      taskQueue: options.taskQueue ?? this.#taskQueue,
+      about: name,
+    });
+  }
+
+  /** Frees the tables that a dead run of this migration still claims; recorded as the doing of `by`. */
+  async release(name: string, options: { by: string; taskQueue?: string | undefined }): Promise<Release> {
+    return askWorker(this.#context, {
+      type: 'release',
+      workflowId: `release/${name}`,
+      input: { name, by: options.by },
+      taskQueue: options.taskQueue ?? this.#taskQueue,
+      about: name,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#close();
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+function contextOf(client: Client, address: string | undefined, options: SwitchbackOptions): ClientContext {
+  return {
+    client,
+    place: { address: address ?? 'the given connection', namespace: client.options.namespace },
+    ui: options.ui ?? null,
+    ledgerStatus: options.ledgerStatus ?? null,
+  };
+}
