@@ -12,6 +12,16 @@ export interface DevFile {
   pids: { worker: number | null; temporal: number | null; postgres: number | null; unleash: number | null };
 }
 
+/** The name, in the configuration's terms and in Postgres, of the home ledger's own database. No plan can name it. */
+export const EMBEDDED_LEDGER = 'switchback_ledger';
+
+/** What to start beside Temporal. */
+export interface ServersWanted {
+  /** Names of the databases to have in the embedded Postgres; without any, and without Unleash, there is none. */
+  databases: readonly string[];
+  unleash: boolean;
+}
+
 export const DATA_DIRECTORY = '.switchback';
 const FILE = 'dev.json';
 

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { SwitchbackError } from '../messages/index.ts';
+import type { ServersWanted } from './dev-file.ts';
 import { tryLock } from './lock.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 import { secretsOf } from './secrets.ts';
@@ -8,16 +9,14 @@ import { startTemporal, type TemporalServer } from './temporal.ts';
 import type { Say } from './temporal-binary.ts';
 import { startUnleash, type UnleashServer } from './unleash.ts';
 
-/** The name, in the configuration's terms and in Postgres, of the home ledger's own database. No plan can name it. */
-export const EMBEDDED_LEDGER = 'switchback_ledger';
 const UNLEASH_DATABASE = 'switchback_unleash';
 
-/** What to start beside Temporal. */
-export interface ServersWanted {
-  /** Names of the databases to have in the embedded Postgres; without any, and without Unleash, there is none. */
-  databases: readonly string[];
-  unleash: boolean;
-}
+const CODES = {
+  Temporal: 'TemporalUnreachable',
+  Postgres: 'DatabaseUnreachable',
+  Unleash: 'UnleashUnreachable',
+} as const;
+
 export interface Ports {
   temporal?: number;
   temporalUi?: number;
@@ -30,8 +29,8 @@ export interface Servers {
   readonly unleash: UnleashServer | null;
   /** Database name → URL. */
   readonly databases: Readonly<Record<string, string>>;
-  /** Resolves when one of them has ended without being asked to, with which and how. */
-  readonly failed: Promise<string>;
+  /** Resolves when one of them has ended without being asked to. */
+  readonly failed: Promise<SwitchbackError>;
   stop(): Promise<void>;
 }
 
@@ -93,20 +92,29 @@ export async function startServers(options: {
     throw failure.reason;
   }
   const [temporal, postgres, databases, unleash] = await Promise.all(all);
-  let stopping = false;
-  const failed = Promise.race(
-    Object.entries({ Temporal: temporal, Postgres: postgres, Unleash: unleash })
-      .flatMap(([name, server]) => (server ? [server.ended.then((how) => `${name} ended (${how})`)] : []))
-      .map((ended) => ended.then((how) => (stopping ? new Promise<string>(() => undefined) : how))),
-  );
+  const stopping = new AbortController();
+  const failureOf = async (
+    name: keyof typeof CODES,
+    server: { ended: Promise<string> } | null,
+  ): Promise<SwitchbackError> => {
+    const how = await server?.ended;
+    if (how === undefined || stopping.signal.aborted) return new Promise(() => undefined);
+    return new SwitchbackError(CODES[name], `the embedded ${name} ended by itself (${how})`, {
+      hint: `see ${logFile(name.toLowerCase())}; the next start carries on with the same data`,
+    });
+  };
   return {
     temporal,
     postgres,
     unleash,
     databases,
-    failed,
+    failed: Promise.race([
+      failureOf('Temporal', temporal),
+      failureOf('Postgres', postgres),
+      failureOf('Unleash', unleash),
+    ]),
     stop: () => {
-      stopping = true;
+      stopping.abort();
       return stop();
     },
   };

@@ -39,7 +39,7 @@ const unleash = z
     clientToken: z.string().min(1).optional(),
   })
   .refine(isEither, { error: EMBEDDED_OR_URL })
-  .refine((of) => of.url === undefined || of.adminToken !== undefined, {
+  .refine((of) => !isEither(of) || of.url === undefined || of.adminToken !== undefined, {
     error: "a token of Unleash's Admin API",
     path: ['adminToken'],
   });

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { DevFile } from '../dev/dev-file.ts';
-import { EMBEDDED_LEDGER, type ServersWanted } from '../dev/servers.ts';
+import { type DevFile, EMBEDDED_LEDGER, type ServersWanted } from '../dev/dev-file.ts';
 import { nearest } from '../plan/nearest.ts';
 import { type ConfigFile, configInvalid, type Environment, LOG_LEVELS, parseConfig } from './config-file.ts';
 
