@@ -29,7 +29,10 @@ export const conditionSources = {
     during: duration.default('1h'),
     ...bounds,
   }),
-  compatible: z.strictObject({ interface: z.string().optional(), live: z.record(z.string(), z.array(version)).optional() }),
+  compatible: z.strictObject({
+    interface: z.string().optional(),
+    live: z.record(z.string(), z.array(version)).optional(),
+  }),
   catalog: z.strictObject({
     database: label,
     schema: identifier.default('public'),

@@ -25,13 +25,16 @@ const approvalRule = z.strictObject({
   verified: z.boolean().default(false),
   expiresAfter: duration.optional(),
 });
-const applies = z.array(z.enum(Object.keys(stepKinds) as [keyof typeof stepKinds, ...(keyof typeof stepKinds)[]])).optional();
+const applies = z
+  .array(z.enum(Object.keys(stepKinds) as [keyof typeof stepKinds, ...(keyof typeof stepKinds)[]]))
+  .optional();
 const allowWindow = z.strictObject({
   allow: z.string().min(1).meta({ description: 'DTSTART and RRULE of RFC 5545, a line each.' }),
   duration,
   applies,
 });
 const denyWindow = z.strictObject({ deny: z.string().min(1), from: dateOrInstant, to: dateOrInstant, applies });
+const window = z.union([allowWindow, denyWindow]);
 
 const anyStep = z.discriminatedUnion('uses', [
   stepKinds.ddl,
@@ -61,6 +64,9 @@ const phase = z.strictObject({
   live: z.record(z.string(), z.array(version)).optional(),
 });
 
+/** Parts of a plan that can be read by themselves. */
+export const parts = { service, approvalRule, window };
+
 /** The plan format, v1: the one source of types, validation, the editor's schema and the docs. */
 export const planSchema = z.strictObject({
   apiVersion: z.literal('switchback/v1'),
@@ -80,7 +86,7 @@ export const planSchema = z.strictObject({
     policies: z
       .strictObject({
         approvals: z.array(approvalRule).default([]),
-        windows: z.array(z.union([allowWindow, denyWindow])).default([]),
+        windows: z.array(window).max(100).default([]),
       })
       .prefault({}),
     phases: z.array(phase).min(1).max(100),
@@ -93,10 +99,12 @@ export type PlanInput = z.input<typeof planSchema>;
 export type Phase = Plan['spec']['phases'][number];
 export type ApprovalRule = Plan['spec']['policies']['approvals'][number];
 export type Window = Plan['spec']['policies']['windows'][number];
+export type Service = Plan['spec']['services'][string];
 export type FlagDefinition = Plan['spec']['flags'][string];
 
 /** Limits of a plan; what is over is refused. */
 export const PLAN_BYTES_MAX = 512 * 1024;
+export const PLAN_STEPS_MAX = 500;
 
 /** Types a plan that is written in TypeScript; the value is what a plan file would hold. */
 export const definePlan = (plan: PlanInput): PlanInput => plan;

@@ -42,8 +42,10 @@ export const RISKS: readonly Risk[] = ['low', 'moderate', 'high'];
 export const higherRisk = (a: Risk, b: Risk): Risk => (RISKS.indexOf(a) >= RISKS.indexOf(b) ? a : b);
 
 /** A day (`2026-12-01`) or an instant with its offset (`2026-12-01T10:00:00Z`). YAML dates are read as text. */
-export const dateOrInstant = z.string().refine((text) => !Number.isNaN(Date.parse(text)) && /^\d{4}-\d\d-\d\d/.test(text), {
-  error: 'a date (2026-12-01) or an instant (2026-12-01T10:00:00Z)',
-});
+export const dateOrInstant = z
+  .string()
+  .refine((text) => !Number.isNaN(Date.parse(text)) && /^\d{4}-\d\d-\d\d/.test(text), {
+    error: 'a date (2026-12-01) or an instant (2026-12-01T10:00:00Z)',
+  });
 export const sqlText = z.string().min(1).max(100_000);
 export const count = z.int().nonnegative();

@@ -20,6 +20,10 @@ export const backfill = z
     preserve: z.boolean().default(false),
     maxRowErrors: count.default(0),
   })
-  .refine((step) => (step.of !== undefined) !== (step.database !== undefined && step.table !== undefined && step.set !== undefined), {
-    error: 'either `of` (a dual-write step), or `database`, `table` and `set`',
-  });
+  .refine(
+    (step) =>
+      (step.of !== undefined) !== (step.database !== undefined && step.table !== undefined && step.set !== undefined),
+    {
+      error: 'either `of` (a dual-write step), or `database`, `table` and `set`',
+    },
+  );

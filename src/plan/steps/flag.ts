@@ -15,6 +15,9 @@ export const flag = z
     variant: z.strictObject({ name: z.string().min(1), percent }).optional(),
     stage: z.enum(STAGES).optional(),
   })
-  .refine((step) => [step.enabled, step.percent, step.variant, step.stage].filter((x) => x !== undefined).length === 1, {
-    error: 'exactly one of `enabled`, `percent`, `variant` and `stage`',
-  });
+  .refine(
+    (step) => [step.enabled, step.percent, step.variant, step.stage].filter((x) => x !== undefined).length === 1,
+    {
+      error: 'exactly one of `enabled`, `percent`, `variant` and `stage`',
+    },
+  );

@@ -7,8 +7,17 @@ const promRatio = z.strictObject({ bad: z.string().min(1), total: z.string().min
 const metric = z.strictObject({
   name: z.string().min(1),
   prometheus: z.union([promRatio, z.string().min(1)]).optional(),
-  sql: z.strictObject({ database: label, query: sqlText.optional(), bad: sqlText.optional(), total: sqlText.optional() }).optional(),
-  http: z.strictObject({ url: z.url(), path: z.string().optional(), bad: z.string().optional(), total: z.string().optional() }).optional(),
+  sql: z
+    .strictObject({ database: label, query: sqlText.optional(), bad: sqlText.optional(), total: sqlText.optional() })
+    .optional(),
+  http: z
+    .strictObject({
+      url: z.url(),
+      path: z.string().optional(),
+      bad: z.string().optional(),
+      total: z.string().optional(),
+    })
+    .optional(),
   margin: z.number().gt(1).max(16).optional(),
   max: z.number().optional(),
   critical: z.boolean().default(false),
@@ -23,7 +32,9 @@ export const rollout = z.strictObject({
     .array(
       z
         .strictObject({ percent: percent.optional(), stage: z.enum(STAGES).optional(), bake: duration.default('0s') })
-        .refine((stop) => (stop.percent === undefined) !== (stop.stage === undefined), { error: 'exactly one of `percent` and `stage`' }),
+        .refine((stop) => (stop.percent === undefined) !== (stop.stage === undefined), {
+          error: 'exactly one of `percent` and `stage`',
+        }),
     )
     .min(1)
     .max(100),

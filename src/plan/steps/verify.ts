@@ -27,7 +27,15 @@ export const verify = z
     maxRounds: z.int().min(1).max(20).default(3),
     showValues: z.boolean().default(false),
     aggregates: z
-      .array(z.strictObject({ sum: sqlText.optional(), count: sqlText.optional(), min: sqlText.optional(), max: sqlText.optional(), by: sqlText.optional() }))
+      .array(
+        z.strictObject({
+          sum: sqlText.optional(),
+          count: sqlText.optional(),
+          min: sqlText.optional(),
+          max: sqlText.optional(),
+          by: sqlText.optional(),
+        }),
+      )
       .default([]),
     chunk: chunk.prefault({ rows: 50_000 }),
     throttle: throttle.prefault({}),

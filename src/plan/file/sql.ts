@@ -1,0 +1,61 @@
+import { columnsOf, ddlFaults, expressionFault, queryFault, type SqlFault } from '../../sql/index.ts';
+import { conditionsOf, type Draft, stepsOf } from '../draft.ts';
+import { type Finding, invalid, type Path } from '../finding.ts';
+import type { Step } from '../steps/index.ts';
+
+/** What Postgres's own parser, and the rules about what SQL may stand where, have against a plan. */
+export function sqlFindings(draft: Draft): Finding[] {
+  return [
+    ...stepsOf(draft).flatMap(({ path, step }) => (step === null ? [] : stepFindings(step, path))),
+    ...conditionsOf(draft).flatMap(({ path, condition }) => {
+      const query = condition?.sql?.query;
+      return query === undefined ? [] : faults(queryFault(query), [...path, 'sql', 'query']);
+    }),
+  ];
+}
+
+const faults = (found: SqlFault | null | readonly SqlFault[], path: Path): Finding[] =>
+  (found === null ? [] : Array.isArray(found) ? found : [found]).map(({ message, offset }) =>
+    invalid(path, `SQL: ${message}`, { offset }),
+  );
+
+function stepFindings(step: Step, path: Path): Finding[] {
+  switch (step.uses) {
+    case 'ddl':
+      return [
+        ...faults(ddlFaults(step.up, { lossy: step.down !== undefined }), [...path, 'up']),
+        ...(step.down === undefined ? [] : faults(ddlFaults(step.down, { lossy: true }), [...path, 'down'])),
+      ];
+    case 'dual-write':
+      return [...sideFindings(step.up, [...path, 'up']), ...sideFindings(step.down, [...path, 'down'])];
+    case 'backfill':
+      return [...expressions(step.set, [...path, 'set']), ...expression(step.where, [...path, 'where'])];
+    case 'verify':
+      return [...expressions(step.expect, [...path, 'expect']), ...expression(step.where, [...path, 'where'])];
+    default:
+      return [];
+  }
+}
+
+const expression = (sql: string | undefined, path: Path): Finding[] =>
+  sql === undefined ? [] : faults(expressionFault(sql), path);
+
+const expressions = (columns: Record<string, string> | undefined, path: Path): Finding[] =>
+  Object.entries(columns ?? {}).flatMap(([column, sql]) => expression(sql, [...path, column]));
+
+/** One side of a dual write is a function of the other: what reads its own result would change at every write. */
+function sideFindings(columns: Record<string, string> | undefined, path: Path): Finding[] {
+  return Object.entries(columns ?? {}).flatMap(([column, sql]) => {
+    const wrong = expression(sql, [...path, column]);
+    if (wrong.length > 0) return wrong;
+    const own = columnsOf(sql).find((read) => Object.hasOwn(columns ?? {}, read));
+    return own === undefined
+      ? []
+      : [
+          invalid(
+            [...path, column],
+            `it reads "${own}", which \`${String(path.at(-1))}\` itself writes; it may read only the other side`,
+          ),
+        ];
+  });
+}

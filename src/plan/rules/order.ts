@@ -1,0 +1,118 @@
+import { type Draft, type DraftPhase, type DraftStep, stepsOf } from '../draft.ts';
+import { type Finding, invalid } from '../finding.ts';
+import { byId, needsClosure, unknownName } from './names.ts';
+
+/** `needs` and `of`: what a step stands on must exist, come earlier, and not lead back to it. */
+export function orderFindings(draft: Draft): Finding[] {
+  const everywhere = byId(stepsOf(draft));
+  return draft.phases.flatMap((phase) => [
+    ...phase.steps.flatMap((step) => needFindings(step, phase, draft, everywhere)),
+    ...circleFindings(phase),
+    ...phase.steps.flatMap((step) => ofFindings(step, phase, draft, everywhere)),
+  ]);
+}
+
+const phaseName = (draft: Draft, step: DraftStep): string =>
+  draft.phases[step.phase]?.name ?? `number ${step.phase + 1}`;
+
+function needFindings(
+  step: DraftStep,
+  phase: DraftPhase,
+  draft: Draft,
+  everywhere: ReadonlyMap<string, DraftStep>,
+): Finding[] {
+  const here = byId(phase.steps);
+  const seen = new Set<string>();
+  return step.needs.flatMap(({ path, name }) => {
+    if (name === step.id) return [invalid(path, `step "${name}" needs itself`)];
+    if (seen.has(name)) return [invalid(path, `"${name}" is needed twice`)];
+    seen.add(name);
+    if (here.has(name)) return [];
+    const elsewhere = everywhere.get(name);
+    const others = [...here.keys()].filter((id) => id !== step.id);
+    if (elsewhere === undefined) return [unknownName(path, `there is no step "${name}" in this phase`, name, others)];
+    const which = phaseName(draft, elsewhere);
+    return [
+      elsewhere.phase < phase.index
+        ? invalid(path, `step "${name}" is in phase "${which}", which is done by then; leave it out`)
+        : invalid(path, `step "${name}" is in phase "${which}", which comes later; phases run in order`),
+    ];
+  });
+}
+
+/** Each circle of `needs` once, told at the step of it that comes first in the plan. */
+function circleFindings(phase: DraftPhase): Finding[] {
+  const here = byId(phase.steps);
+  const told = new Set<string>();
+  return [...here.keys()].flatMap((id) => {
+    if (told.has(id)) return [];
+    const circle = circleFrom(id, (at) =>
+      (here.get(at)?.needs ?? []).map(({ name }) => name).filter((name) => name !== at),
+    );
+    if (circle === null) return [];
+    for (const member of circle) told.add(member);
+    const step = here.get(id);
+    const words = [...circle, id].map((name) => `"${name}"`).join(' → ');
+    return step === undefined
+      ? []
+      : [invalid([...step.path, 'needs'], `the steps need each other in a circle: ${words}`)];
+  });
+}
+
+/** The way from a node back to itself, or null. */
+export function circleFrom(start: string, nextOf: (node: string) => readonly string[]): string[] | null {
+  const came = new Map<string, string>();
+  const open = [start];
+  for (let at = open.shift(); at !== undefined; at = open.shift()) {
+    for (const next of nextOf(at)) {
+      if (next === start) {
+        const way = [at];
+        for (let back = came.get(at); back !== undefined; back = came.get(back)) way.push(back);
+        return way.toReversed();
+      }
+      if (came.has(next)) continue;
+      came.set(next, at);
+      open.push(next);
+    }
+  }
+  return null;
+}
+
+/** `of` names a dual-write step that is done when this one begins. */
+function ofFindings(
+  step: DraftStep,
+  phase: DraftPhase,
+  draft: Draft,
+  everywhere: ReadonlyMap<string, DraftStep>,
+): Finding[] {
+  const of = step.raw['of'];
+  if (typeof of !== 'string' || (step.uses !== 'backfill' && step.uses !== 'verify')) return [];
+  const path = [...step.path, 'of'];
+  const target = everywhere.get(of);
+  const dualWrites = [...everywhere.values()].flatMap(({ id, uses }) =>
+    uses === 'dual-write' && id !== null ? [id] : [],
+  );
+  if (target === undefined) return [unknownName(path, `there is no step "${of}"`, of, dualWrites)];
+  if (target.uses !== 'dual-write') {
+    return [
+      unknownName(
+        path,
+        `step "${of}" is not a dual-write step (it is \`${target.uses ?? 'unknown'}\`)`,
+        of,
+        dualWrites,
+      ),
+    ];
+  }
+  if (target.phase > phase.index) {
+    return [
+      invalid(
+        path,
+        `step "${of}" is in phase "${phaseName(draft, target)}", which comes later; dual write comes first`,
+      ),
+    ];
+  }
+  if (target.phase === phase.index && !needsClosure(step, byId(phase.steps)).has(of)) {
+    return [invalid(path, `step "${of}" is in the same phase and may not be done yet; add \`needs: [${of}]\``)];
+  }
+  return [];
+}
