@@ -39,4 +39,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   else kept.delete(pid);
 }
 // The last one started depends on those before it, so it goes first.
-for (const [pid, name] of [...kept].reverse()) await end(pid, name);
+for (const [pid, name] of [...kept].toReversed()) await end(pid, name);

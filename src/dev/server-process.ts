@@ -51,7 +51,7 @@ export async function startProcess(options: ServerProcessOptions): Promise<Serve
   const ended = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => {
       keeping.remove(pid);
-      resolve(signal ?? `code ${code}`);
+      resolve(signal ?? `code ${String(code)}`);
     });
   });
   const stop = async (): Promise<void> => {
@@ -92,7 +92,7 @@ export async function untilReady(server: ServerProcess, probe: () => Promise<voi
     } catch (error) {
       lastError = error;
     }
-    if (endedAs !== null) throw new Error(`${server.name} ended with ${endedAs} before it was ready`);
+    if (endedAs !== null) throw new Error(`${server.name} ended with ${String(endedAs)} before it was ready`);
     if (Date.now() > deadline) {
       throw new Error(`${server.name} was not ready within ${timeoutMs / 1000} s`, { cause: lastError });
     }

@@ -207,5 +207,5 @@ function keysAt(path: readonly (string | number)[]): string[] {
     schema = (def.shape?.[String(key)] ?? def.element ?? def.valueType) as z.core.$ZodType;
     settle();
   }
-  return Object.keys((schema._zod.def as unknown as { shape?: object }).shape ?? {});
+  return Object.keys((schema._zod.def as { shape?: object }).shape ?? {});
 }
