@@ -29,6 +29,17 @@ export interface Decision {
 export type Message = { name: Exclude<MessageName, 'throttle'>; decision: Decision };
 export type MessageReading = { ok: true; message: Message } | { ok: false; reason: string };
 
+/** Live control of a long step; in force by its next chunk. `full` takes back what was said before. */
+export interface Throttle {
+  step: string;
+  by: string;
+  rowsPerSecond: number | null;
+  parallelism: number | null;
+  gentle: boolean;
+  full: boolean;
+}
+export type ThrottleReading = { ok: true; throttle: Throttle } | { ok: false; reason: string };
+
 /** The answer to a message sent as an update. */
 export interface Receipt {
   accepted: boolean;
@@ -43,26 +54,30 @@ const KEYS = ['decisionId', 'by', 'comment', 'gate', 'step'];
 const NEEDS_DECISION_ID: readonly MessageName[] = ['approve', 'reject'];
 
 /** What a payload of each message looks like; shown in Temporal UI, in refusals and in the docs. */
-export const examplePayload = (name: MessageName, fields: Partial<Decision> = {}): string =>
-  JSON.stringify({
-    ...((name === 'approve' || name === 'reject') && { gate: fields.gate ?? 'migrate/after' }),
-    ...((name === 'retry' || name === 'skip') && { step: fields.step ?? 'accounts-backfill' }),
-    ...(name !== 'renew' && { decisionId: fields.decisionId ?? 'd-1' }),
-    by: fields.by ?? 'you@example.com',
-    ...(name !== 'renew' && { comment: fields.comment ?? 'why' }),
-  });
+export function examplePayload(name: MessageName, fields: Partial<Decision> = {}): string {
+  const by = fields.by ?? 'you@example.com';
+  const decision = { decisionId: fields.decisionId ?? 'd-1', by, comment: fields.comment ?? 'why' };
+  switch (name) {
+    case 'approve':
+    case 'reject':
+      return JSON.stringify({ gate: fields.gate ?? 'migrate/after', ...decision });
+    case 'retry':
+    case 'skip':
+      return JSON.stringify({ step: fields.step ?? 'accounts-backfill', ...decision });
+    case 'throttle':
+      return JSON.stringify({ step: fields.step ?? 'accounts-backfill', rowsPerSecond: 5000, by });
+    case 'renew':
+      return JSON.stringify({ by });
+    default:
+      return JSON.stringify(decision);
+  }
+}
 
 /** Reads the payload of message `name`. `null` stands for an absent optional field. */
 export function readMessage(name: Exclude<MessageName, 'throttle'>, payload: unknown): MessageReading {
   const refuse = (why: string): MessageReading => ({ ok: false, reason: `${why}; send ${examplePayload(name)}` });
-  if (payload === null || payload === undefined) return refuse('the payload is empty');
-  if (typeof payload !== 'object' || Array.isArray(payload)) {
-    return refuse(`the payload must be a JSON object, not ${Array.isArray(payload) ? 'an array' : typeof payload}`);
-  }
-  const given = payload as Record<string, unknown>;
-  if ('$unreadable' in given) return refuse(`the payload can't be read (${String(given['$unreadable'])})`);
-  const unknown = Object.keys(given).find((key) => !KEYS.includes(key));
-  if (unknown !== undefined) return refuse(`unknown field "${unknown.slice(0, 50)}"`);
+  const given = readObject(payload, KEYS);
+  if (typeof given === 'string') return refuse(given);
   const texts: Record<string, string | null> = {};
   for (const [key, max] of [
     ['decisionId', DECISION_ID_LENGTH_MAX],
@@ -91,4 +106,53 @@ export function readMessage(name: Exclude<MessageName, 'throttle'>, payload: unk
       },
     },
   };
+}
+
+/** Reads the payload of `throttle`. */
+export function readThrottle(payload: unknown): ThrottleReading {
+  const refuse = (why: string): ThrottleReading => ({
+    ok: false,
+    reason: `${why}; send ${examplePayload('throttle')}`,
+  });
+  const given = readObject(payload, THROTTLE_KEYS);
+  if (typeof given === 'string') return refuse(given);
+  const { step, by, rowsPerSecond = null, parallelism = null, gentle = false, full = false } = given;
+  if (typeof step !== 'string' || step.trim() === '') return refuse('"step" is missing');
+  if (typeof by !== 'string' || by.trim() === '') return refuse('"by" (who decides) is missing');
+  if (rowsPerSecond !== null && !(typeof rowsPerSecond === 'number' && rowsPerSecond > 0))
+    return refuse('"rowsPerSecond" must be a number above 0');
+  if (
+    parallelism !== null &&
+    !(Number.isInteger(parallelism) && Number(parallelism) >= 1 && Number(parallelism) <= PARALLELISM_MAX)
+  ) {
+    return refuse(`"parallelism" must be a whole number from 1 to ${PARALLELISM_MAX}`);
+  }
+  if (typeof gentle !== 'boolean' || typeof full !== 'boolean')
+    return refuse('"gentle" and "full" must be true or false');
+  if (rowsPerSecond === null && parallelism === null && !gentle && !full) return refuse('nothing to change');
+  return {
+    ok: true,
+    throttle: {
+      step: step.trim(),
+      by: by.trim(),
+      rowsPerSecond,
+      parallelism: parallelism as number | null,
+      gentle,
+      full,
+    },
+  };
+}
+const THROTTLE_KEYS = ['step', 'by', 'comment', 'decisionId', 'rowsPerSecond', 'parallelism', 'gentle', 'full'];
+const PARALLELISM_MAX = 16;
+
+/** The payload as an object with known keys only, or why it isn't one. */
+function readObject(payload: unknown, keys: readonly string[]): Record<string, unknown> | string {
+  if (payload === null || payload === undefined) return 'the payload is empty';
+  if (typeof payload !== 'object' || Array.isArray(payload)) {
+    return `the payload must be a JSON object, not ${Array.isArray(payload) ? 'an array' : `a ${typeof payload}`}`;
+  }
+  const given = payload as Record<string, unknown>;
+  if ('$unreadable' in given) return `the payload can't be read (${String(given['$unreadable'])})`;
+  const unknown = Object.keys(given).find((key) => !keys.includes(key));
+  return unknown === undefined ? given : `unknown field "${unknown.slice(0, 50)}"`;
 }

@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   NoAnswer: 'The run exists, but no worker answers for it and no ledger could be read.',
   MetricsUnreachable: 'A source of metrics does not answer.',
   ConfigInvalid: 'The configuration is wrong; the message names the key.',
+  UsageInvalid: 'The command line was used wrongly.',
   UnknownMigration: 'There is no migration of that name.',
   LockNotObtained: 'A lock was not obtained within the tries of the ladder; the message names the blockers.',
   StatementFailed: 'Postgres refused a statement.',

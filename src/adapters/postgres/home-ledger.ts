@@ -1,8 +1,265 @@
-import type { Database } from './database.ts';
-/** The home ledger (under construction). */
+import { type Direction, type Heartbeat, type RunRef, type Status, SwitchbackError } from '../../messages/index.ts';
+import type { Database, Queryable } from './database.ts';
+
+/**
+ * The home ledger: one row per migration with its direction, epoch and generation, and what was decided. It is the
+ * truth across terminations and resets of the workflow: a start finds what is recorded here and goes on in it.
+ */
+export interface Registration {
+  migration: string;
+  version: number;
+  digest: string;
+  owner: string;
+  requestedBy: string;
+  runId: string;
+  plan: unknown;
+}
+export type BeginOutcome =
+  | { kind: 'run'; run: RunRef; direction: Direction; resumed: boolean; requestedBy: string; startedAt: string }
+  | { kind: 'nothing-to-do'; endedAt: string };
+
+export interface AuditEvent {
+  /** Unique within migration, version and epoch: the same event twice is one row. */
+  key: string;
+  type: string;
+  by: string | null;
+  data: Record<string, unknown>;
+}
+
+const VERSION_KEY = 'migration = $1 AND version = $2 AND epoch = $3';
+const versionKey = (run: RunRef): [string, number, number] => [run.migration, run.version, run.epoch];
+
 export class HomeLedger {
   readonly database: Database;
   constructor(database: Database) {
     this.database = database;
   }
+
+  /** Registers a run, or takes over the recorded one: raises the generation and answers with the direction to go. */
+  async begin(of: Registration): Promise<BeginOutcome> {
+    return this.database.transaction(async (session) => {
+      await session.query(
+        `INSERT INTO switchback.migrations
+           (migration, version, digest, epoch, generation, direction, state, owner, requested_by, run_id, plan)
+         VALUES ($1, $2, $3, 1, 0, 'up', 'running', $4, $5, $6, $7) ON CONFLICT (migration) DO NOTHING`,
+        [of.migration, of.version, of.digest, of.owner, of.requestedBy, of.runId, JSON.stringify(of.plan)],
+      );
+      const [row] = await session.query('SELECT * FROM switchback.migrations WHERE migration = $1 FOR UPDATE', [
+        of.migration,
+      ]);
+      if (row === undefined) throw new Error('the row just written is not there');
+      const known = Number(row['version']);
+      if (known > of.version || (known < of.version && row['state'] === 'running'))
+        throw versionError(of, known, row['state'] ?? '');
+      if (known === of.version) {
+        if (row['digest'] !== of.digest) throw planChanged(of.migration, of.version, row['digest'] ?? '', of.digest);
+        if (row['state'] === 'completed') return { kind: 'nothing-to-do', endedAt: row['ended_at'] ?? '' };
+      }
+      // The answer to an earlier call of this same run was lost: nothing more to raise.
+      if (row['run_id'] === of.runId && row['generation'] !== '0') return outcomeOf(row, of, true);
+      const anew = known !== of.version || row['state'] === 'rolled-back';
+      const [updated] = await session.query(
+        `UPDATE switchback.migrations SET version = $2, digest = $3, run_id = $4, requested_by = $5, owner = $6, plan = $7,
+           generation = generation + 1, state = 'running', ended_at = NULL,
+           epoch = CASE WHEN version <> $2 THEN 1 WHEN $8 THEN epoch + 1 ELSE epoch END,
+           direction = CASE WHEN $8 THEN 'up' ELSE direction END,
+           started_at = CASE WHEN $8 OR generation = 0 THEN clock_timestamp() ELSE started_at END
+         WHERE migration = $1 RETURNING *`,
+        [of.migration, of.version, of.digest, of.runId, of.requestedBy, of.owner, JSON.stringify(of.plan), anew],
+      );
+      return outcomeOf(updated ?? row, of, row['generation'] !== '0' && !anew);
+    });
+  }
+
+  /** Throws `Fenced` unless `run` is the newest generation and `runId` is the workflow run that registered it. */
+  async assertRun(run: RunRef, runId: string): Promise<void> {
+    const [row] = await this.database.query(
+      'SELECT generation, run_id FROM switchback.migrations WHERE migration = $1',
+      [run.migration],
+    );
+    if (row?.['run_id'] === runId && row['generation'] === String(run.generation)) return;
+    throw new SwitchbackError(
+      'Fenced',
+      `another run of migration "${run.migration}" is registered in the home ledger`,
+      {
+        fields: { migration: run.migration, generation: run.generation },
+      },
+    );
+  }
+
+  /** Turns the run round, once: from here on it goes down. Answers with the run under its new generation. */
+  async turnDown(run: RunRef): Promise<RunRef> {
+    return this.database.transaction(async (session) => {
+      const [row] = await session.query(
+        'SELECT generation, direction FROM switchback.migrations WHERE migration = $1 FOR UPDATE',
+        [run.migration],
+      );
+      if (row?.['direction'] === 'down') return { ...run, generation: Number(row['generation']) };
+      await session.query(
+        "UPDATE switchback.migrations SET direction = 'down', generation = generation + 1 WHERE migration = $1",
+        [run.migration],
+      );
+      return { ...run, generation: Number(row?.['generation']) + 1 };
+    });
+  }
+
+  /** Ends the run: its state, and its claims freed, in one transaction. */
+  async end(run: RunRef, state: 'completed' | 'rolled-back' | 'failed', status: Status): Promise<void> {
+    await this.database.transaction(async (session) => {
+      await session.query(
+        `UPDATE switchback.migrations SET state = $2, ended_at = coalesce(ended_at, clock_timestamp()), status = $3
+         WHERE migration = $1 AND generation <= $4`,
+        [run.migration, state, JSON.stringify(status), run.generation],
+      );
+      await session.query('DELETE FROM switchback.claims WHERE migration = $1', [run.migration]);
+      await session.query(`DELETE FROM switchback.progress WHERE ${VERSION_KEY}`, versionKey(run));
+    });
+  }
+
+  /** Writes decisions and other events, and the status as people see it. An event that is there already stays. */
+  async record(run: RunRef, events: readonly AuditEvent[], status: Status | null): Promise<void> {
+    await this.database.transaction(async (session) => {
+      for (const event of events) await insertEvent(session, run, event);
+      if (status !== null) {
+        await session.query('UPDATE switchback.migrations SET status = $2 WHERE migration = $1 AND generation <= $3', [
+          run.migration,
+          JSON.stringify(status),
+          run.generation,
+        ]);
+      }
+    });
+  }
+
+  /** Events of a type in this version and epoch, oldest first. */
+  async events(
+    run: RunRef,
+    type: string,
+  ): Promise<{ key: string; by: string | null; data: Record<string, unknown> }[]> {
+    const rows = await this.database.query(
+      `SELECT event_key, by, data FROM switchback.audit WHERE ${VERSION_KEY} AND type = $4 ORDER BY id`,
+      [...versionKey(run), type],
+    );
+    return rows.map((row) => ({
+      key: row['event_key'] ?? '',
+      by: row['by'] ?? null,
+      data: JSON.parse(row['data'] ?? '{}') as Record<string, unknown>,
+    }));
+  }
+
+  /** Counts a real failure of a step and answers with the count; Temporal's attempts count other things too. */
+  async countFailure(run: RunRef, step: string, direction: Direction, message: string): Promise<number> {
+    const [row] = await this.database.query(
+      `INSERT INTO switchback.failures (migration, version, epoch, step, direction, failures, last_error)
+       VALUES ($1, $2, $3, $4, $5, 1, $6)
+       ON CONFLICT (migration, version, epoch, step, direction)
+       DO UPDATE SET failures = switchback.failures.failures + 1, last_error = excluded.last_error, at = clock_timestamp()
+       RETURNING failures`,
+      [...versionKey(run), step, direction, message.slice(0, 2000)],
+    );
+    return Number(row?.['failures']);
+  }
+
+  /** Starts the count of failures anew: a person said 'retry'. */
+  async forgiveFailures(run: RunRef, step: string): Promise<void> {
+    await this.database.query(`DELETE FROM switchback.failures WHERE ${VERSION_KEY} AND step = $4`, [
+      ...versionKey(run),
+      step,
+    ]);
+  }
+
+  /** Keeps the newest heartbeat of a step where status and board find it. */
+  async saveProgress(run: RunRef, heartbeat: Heartbeat): Promise<void> {
+    await this.database.query(
+      `INSERT INTO switchback.progress (migration, version, epoch, step, details) VALUES ($1, $2, $3, $4, $5)
+       ON CONFLICT (migration, version, epoch, step) DO UPDATE SET details = excluded.details, at = clock_timestamp()`,
+      [...versionKey(run), heartbeat.step, JSON.stringify(heartbeat)],
+    );
+  }
+
+  async readProgress(run: RunRef): Promise<Heartbeat[]> {
+    const rows = await this.database.query(
+      `SELECT details FROM switchback.progress WHERE ${VERSION_KEY}`,
+      versionKey(run),
+    );
+    return rows.map((row) => JSON.parse(row['details'] ?? 'null') as Heartbeat);
+  }
+
+  /** The run on record under a name; null where there is none. */
+  async registered(migration: string): Promise<RunRef | null> {
+    const [row] = await this.database.query(
+      'SELECT version, digest, epoch, generation FROM switchback.migrations WHERE migration = $1',
+      [migration],
+    );
+    if (row === undefined) return null;
+    return {
+      migration,
+      version: Number(row['version']),
+      digest: row['digest'] ?? '',
+      epoch: Number(row['epoch']),
+      generation: Number(row['generation']),
+    };
+  }
+
+  /** States of the migrations named: null where there is none of that name. */
+  async statesOf(migrations: readonly string[]): Promise<Record<string, string | null>> {
+    const rows = await this.database.query(
+      'SELECT migration, state FROM switchback.migrations WHERE migration = ANY($1)',
+      [migrations],
+    );
+    const states = new Map(rows.map((row) => [row['migration'], row['state'] ?? null]));
+    return Object.fromEntries(migrations.map((name) => [name, states.get(name) ?? null]));
+  }
 }
+
+async function insertEvent(session: Queryable, run: RunRef, event: AuditEvent): Promise<void> {
+  await session.query(
+    `INSERT INTO switchback.audit (migration, version, epoch, event_key, type, by, identity, data)
+     VALUES ($1, $2, $3, $4, $5, $6, 'claimed', $7) ON CONFLICT (migration, version, epoch, event_key) DO NOTHING`,
+    [...versionKey(run), event.key, event.type, event.by, JSON.stringify(event.data)],
+  );
+}
+
+const outcomeOf = (row: Record<string, string | null>, of: Registration, resumed: boolean): BeginOutcome => ({
+  kind: 'run',
+  run: {
+    migration: of.migration,
+    version: of.version,
+    digest: of.digest,
+    epoch: Number(row['epoch']),
+    generation: Number(row['generation']),
+  },
+  direction: row['direction'] as Direction,
+  resumed,
+  requestedBy: row['requested_by'] ?? of.requestedBy,
+  startedAt: new Date(row['started_at'] ?? '').toISOString(),
+});
+
+/** The same words wherever a changed plan is met: at the start, and by the client. */
+export const planChanged = (migration: string, version: number, recorded: string, given: string): SwitchbackError =>
+  new SwitchbackError(
+    'PlanChanged',
+    `migration "${migration}" version ${version} is on record with digest ${recorded}; the plan given has digest ${given}`,
+    {
+      hint: 'a changed plan is a new version: raise metadata.version',
+      fields: { migration, version, recorded, given },
+    },
+  );
+
+const versionError = (of: Registration, known: number, state: string): SwitchbackError =>
+  known > of.version
+    ? new SwitchbackError(
+        'VersionUnfinished',
+        `migration "${of.migration}" is at version ${known} already; the plan given is version ${of.version}`,
+        {
+          hint: `start version ${known} or a later one`,
+          fields: { migration: of.migration, known, given: of.version },
+        },
+      )
+    : new SwitchbackError(
+        'VersionUnfinished',
+        `version ${known} of migration "${of.migration}" is ${state}, so version ${of.version} can't start`,
+        {
+          hint: `start version ${known} again so that it completes or rolls back first`,
+          fields: { migration: of.migration, known, given: of.version },
+        },
+      );

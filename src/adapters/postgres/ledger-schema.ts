@@ -89,7 +89,6 @@ CREATE TABLE switchback.migrations (
   owner text NOT NULL,
   requested_by text NOT NULL,
   run_id text NOT NULL,
-  point_of_no_return text,
   plan jsonb NOT NULL,
   status jsonb,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),

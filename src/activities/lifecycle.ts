@@ -1,0 +1,193 @@
+import { Context } from '@temporalio/activity';
+import { Claims, type ClaimHolder, type TableClaim } from '../adapters/postgres/claims.ts';
+import type { AuditEvent, BeginOutcome } from '../adapters/postgres/home-ledger.ts';
+import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
+import { StepLedger, type StepRecordState } from '../adapters/postgres/step-ledger.ts';
+import type { EndStatus, Heartbeat, RunRef, Status } from '../messages/index.ts';
+import type { Plan, Risk } from '../plan/index.ts';
+import { checkPlan, PlanError } from '../plan/file/index.ts';
+import type { Deps } from './deps.ts';
+import { pause } from './pause.ts';
+import { asActivity, asFailure } from './run-effect.ts';
+
+/** What the workflow knows of a plan once it is checked. */
+export interface CheckedPlan {
+  plan: Plan;
+  digest: string;
+  claims: TableClaim[];
+  /** The risk of each phase, as the plan says or raised by the engine. */
+  risks: Record<string, Risk>;
+}
+export interface BeginInput {
+  plan: { name: string; version: number; owner: string; databases: string[] };
+  /** The plan as checked, kept in the home ledger for reports. */
+  document: unknown;
+  digest: string;
+  requestedBy: string;
+}
+/** A step's record in one of the ledgers, as the workflow needs it to go on. */
+export interface RecordedStep {
+  step: string;
+  state: StepRecordState;
+  note: string | null;
+}
+export interface BeginResult {
+  outcome: BeginOutcome;
+  steps: RecordedStep[];
+  /** Gates that were approved for this digest in this epoch. */
+  approvedGates: string[];
+}
+export interface RecordStepInput {
+  run: RunRef;
+  phase: string;
+  step: string;
+  kind: string;
+  state: StepRecordState;
+  note: string | null;
+  detail: Record<string, string | number | null>;
+}
+
+/** The activities by which a run registers, claims, records and ends: everything but the steps' own effects. */
+export function createLifecycle(deps: Deps) {
+  const claims = new Claims(deps.home.database);
+  const homeSteps = new StepLedger(deps.home.database);
+  const ledgersOf = (databases: readonly string[]) => {
+    const targets = [...new Set(databases)].map((name) => deps.databases.get(name));
+    return [deps.home.database, ...targets.filter((target) => target !== deps.home.database)];
+  };
+
+  return {
+    /** Reads and checks the plan. The only way in: inner code gets a checked plan and never checks again. */
+    async checkPlan(plan: unknown): Promise<CheckedPlan> {
+      const checked = await checkPlan(plan);
+      if (!checked.ok) throw asFailure(new PlanError(checked.problems));
+      return { plan: checked.plan, digest: checked.digest, claims: checked.claims, risks: checked.risks };
+    },
+
+    /** Registers the run and fences off every other one. Idempotent for one workflow run. */
+    async begin(input: BeginInput): Promise<BeginResult> {
+      try {
+        const ledgers = ledgersOf(input.plan.databases);
+        for (const ledger of ledgers) await upgradeLedger(ledger, { home: ledger === deps.home.database });
+        const outcome = await deps.home.begin({
+          migration: input.plan.name,
+          version: input.plan.version,
+          digest: input.digest,
+          owner: input.plan.owner,
+          requestedBy: input.requestedBy,
+          runId: Context.current().info.workflowExecution?.runId ?? '',
+          plan: input.document,
+        });
+        if (outcome.kind === 'nothing-to-do') return { outcome, steps: [], approvedGates: [] };
+        const steps: RecordedStep[] = [];
+        for (const ledger of ledgers) {
+          const stepLedger = new StepLedger(ledger);
+          await stepLedger.raiseFence(outcome.run);
+          for (const { step, state, note } of await stepLedger.list(outcome.run)) steps.push({ step, state, note });
+        }
+        const approvals = await deps.home.events(outcome.run, 'gate-approved');
+        return {
+          outcome,
+          steps,
+          approvedGates: approvals.map((event) => String(event.data['gate'])),
+        };
+      } catch (error) {
+        throw asFailure(error);
+      }
+    },
+
+    /** Turns the run round: raises the generation, then the fence in every database, which waits for what is under way. */
+    async turn(input: { run: RunRef; databases: string[]; event: AuditEvent }): Promise<RunRef> {
+      try {
+        const run = await deps.home.turnDown(input.run);
+        for (const ledger of ledgersOf(input.databases)) await new StepLedger(ledger).raiseFence(run);
+        await deps.home.record(run, [input.event], null);
+        return run;
+      } catch (error) {
+        throw asFailure(error);
+      }
+    },
+
+    /** Tries to take all claims, and looks at the required migrations; answers with what is in the way. */
+    async claim(input: { run: RunRef; tables: TableClaim[]; requires: string[] }): Promise<Obstacles> {
+      return obstaclesOf(deps, claims, input);
+    },
+
+    /** Waits, one heartbeating activity for as long as it takes, until what is in the way changes. */
+    awaitClaim: (input: {
+      run: RunRef;
+      tables: TableClaim[];
+      requires: string[];
+      known: Obstacles;
+    }): Promise<Obstacles> =>
+      asActivity(deps, { run: input.run, step: 'claim' }, async (context) => {
+        const known = JSON.stringify(input.known);
+        for (;;) {
+          const now = await obstaclesOf(deps, claims, input);
+          if (JSON.stringify(now) !== known) return now;
+          context.report({ progress: null, note: `waits for ${[...now.migrations, ...now.unmet].join(', ')}` });
+          await pause(CLAIM_LOOK_EVERY_MS, context.signal);
+        }
+      }),
+
+    /** Writes events and the status; the same event twice is one. */
+    async record(input: { run: RunRef; events: AuditEvent[]; status: Status | null }): Promise<void> {
+      await deps.home.record(input.run, input.events, input.status);
+    },
+
+    /** Records a step that has no effect of its own in a database: a wait, an approval, a call. */
+    async recordStep(input: RecordStepInput): Promise<Record<string, unknown>> {
+      const key = { run: input.run, phase: input.phase, step: input.step, kind: input.kind };
+      return deps.home.database.transaction(async (session) => {
+        const record = await homeSteps.enter(session, key);
+        // What was recorded first stays: a deadline isn't moved by a restart.
+        const detail = { ...input.detail, ...record.detail };
+        await homeSteps.record(session, key, input.state, { detail, note: input.note });
+        return detail;
+      });
+    },
+
+    /** A person said 'retry': the count of failures starts anew. */
+    async forgive(input: { run: RunRef; step: string }): Promise<void> {
+      await deps.home.forgiveFailures(input.run, input.step);
+    },
+
+    async countFailure(input: {
+      run: RunRef;
+      step: string;
+      direction: 'up' | 'down';
+      message: string;
+    }): Promise<number> {
+      return deps.home.countFailure(input.run, input.step, input.direction, input.message);
+    },
+
+    async readProgress(run: RunRef): Promise<Heartbeat[]> {
+      return deps.home.readProgress(run);
+    },
+
+    async end(input: { run: RunRef; state: EndStatus; status: Status; events: AuditEvent[] }): Promise<void> {
+      await deps.home.record(input.run, input.events, null);
+      await deps.home.end(input.run, input.state, input.status);
+    },
+  };
+}
+
+/** What keeps a run from starting: migrations that hold its tables, and required ones that have not completed. */
+export interface Obstacles {
+  holders: ClaimHolder[];
+  migrations: string[];
+  unmet: string[];
+}
+const CLAIM_LOOK_EVERY_MS = 1_000;
+
+async function obstaclesOf(
+  deps: Deps,
+  claims: Claims,
+  input: { run: RunRef; tables: TableClaim[]; requires: string[] },
+): Promise<Obstacles> {
+  const states = await deps.home.statesOf(input.requires);
+  const unmet = input.requires.filter((name) => states[name] !== 'completed');
+  // Tables are claimed only once the required migrations are through: they may need the same ones.
+  const holders = unmet.length > 0 ? [] : await claims.take(input.run, input.tables);
+  return { holders, migrations: [...new Set(holders.map((holder) => holder.migration))], unmet };
+}

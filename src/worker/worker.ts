@@ -1,0 +1,84 @@
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createActivities } from '../activities/index.ts';
+import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
+import { DEFAULT_TASK_QUEUE, SEARCH_ATTRIBUTES, SwitchbackError } from '../messages/index.ts';
+import type { Config } from './config.ts';
+import { createDeps } from './deps.ts';
+import { connectionOptions } from './connection.ts';
+import { workflowBundle } from './workflow-bundle.ts';
+
+/** Measured, with what happens otherwise: see docs/adr/0003-worker-options.md. */
+const WORKER_OPTIONS = {
+  // A cancel reaches an activity in 0.1 s, not in 6.6.
+  maxHeartbeatThrottleInterval: '500ms',
+  // The next step after a SIGKILL comes in 1.2 s, not in 10.
+  stickyQueueScheduleToStartTimeout: '1s',
+  // A chunk finishes and its cursor is saved before the process ends.
+  shutdownGraceTime: '5s',
+  shutdownForceTime: '15s',
+  maxCachedWorkflows: 1_000,
+} satisfies Partial<WorkerOptions>;
+
+export interface RunningWorker {
+  /** Resolves when the worker has stopped, rejects when it failed. */
+  readonly ended: Promise<void>;
+  readonly state: () => string;
+  /** Stops polling, lets what runs finish its slice, closes connections. */
+  stop(): void;
+}
+
+/** Connects and starts to poll. Throws `TemporalUnreachable` or `ConfigInvalid`. */
+export async function startWorker(config: Config, log: Logger): Promise<RunningWorker> {
+  const { options, namespace } = connectionOptions(config);
+  let connection: NativeConnection;
+  try {
+    connection = await NativeConnection.connect(options);
+  } catch (error) {
+    throw new SwitchbackError('TemporalUnreachable', `no Temporal server answers at ${options.address}`, {
+      hint: 'check TEMPORAL_ADDRESS, or start one with `switchback dev`',
+      fields: { address: String(options.address) },
+      cause: error,
+    });
+  }
+  const deps = createDeps(config, log);
+  try {
+    await requireSearchAttributes(connection, namespace);
+    await upgradeLedger(deps.deps.home.database, { home: true });
+    const worker = await Worker.create({
+      ...WORKER_OPTIONS,
+      connection,
+      namespace,
+      taskQueue: config.taskQueue || DEFAULT_TASK_QUEUE,
+      workflowBundle: await workflowBundle(log),
+      activities: createActivities(deps.deps),
+    });
+    const ended = worker.run().finally(async () => {
+      await deps.close();
+      await connection.close();
+    });
+    return { ended, state: () => worker.getState(), stop: () => worker.shutdown() };
+  } catch (error) {
+    await deps.close();
+    await connection.close();
+    throw error;
+  }
+}
+
+/** A migration that can't be found by its search attributes is one that operators lose: better not to start. */
+async function requireSearchAttributes(connection: NativeConnection, namespace: string): Promise<void> {
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const missing = Object.entries(SEARCH_ATTRIBUTES).filter(([name]) => !(name in (customAttributes ?? {})));
+  if (missing.length === 0) return;
+  const commands = missing.map(
+    ([name, type]) => `temporal operator search-attribute create --name ${name} --type ${type}`,
+  );
+  throw new SwitchbackError(
+    'ConfigInvalid',
+    `namespace "${namespace}" lacks the search attributes ${missing.map(([name]) => name).join(', ')}`,
+    {
+      hint: `create them: ${commands.join(' && ')}`,
+      fields: { namespace },
+    },
+  );
+}

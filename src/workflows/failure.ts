@@ -1,0 +1,34 @@
+import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import type { FailureDetails, StatusError } from '../messages/index.ts';
+
+/** Ends a fiber of the run without an effect: the run turns round or continues as new. Never leaves the workflow. */
+export class Stop extends Error {
+  override readonly name = 'Stop';
+}
+
+/** A failure that an activity raised on purpose, as people see it; null for anything else, which is a bug of ours. */
+export interface StepFailure {
+  error: StatusError;
+  fields: FailureDetails['fields'];
+}
+export function stepFailure(thrown: unknown, step: string | null): StepFailure | null {
+  const cause = thrown instanceof ActivityFailure ? thrown.cause : thrown;
+  if (!(cause instanceof ApplicationFailure) || isCancellation(thrown)) return null;
+  const details = cause.details?.[0] as FailureDetails | undefined;
+  return {
+    error: { code: cause.type ?? 'MigrationFailed', message: cause.message, hint: details?.hint ?? null, step },
+    fields: details?.fields ?? {},
+  };
+}
+
+/** Raises a failure inside the workflow in the same form as activities do. */
+export const failWith = (code: string, message: string, hint: string | null = null): ApplicationFailure =>
+  ApplicationFailure.create({
+    message,
+    type: code,
+    nonRetryable: true,
+    details: [{ hint, fields: {} } satisfies FailureDetails],
+  });
+
+/** Another run is registered in the ledger, or a reset brought this one back: it must register anew. */
+export const isFenced = (thrown: unknown): boolean => stepFailure(thrown, null)?.error.code === 'Fenced';

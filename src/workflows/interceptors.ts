@@ -1,0 +1,45 @@
+import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import type { WorkflowInterceptorsFactory } from '@temporalio/workflow';
+
+/**
+ * What people send can never fail a workflow task. Without this, JSON that isn't, `json/protobuf`, binary or a missing
+ * encoding does so before any handler runs. Only signals and the start argument are made readable; what activities
+ * answer stays strict.
+ */
+const RESERVED_PREFIX = '__temporal_';
+const WHY_LENGTH_MAX = 200;
+
+function readable(payload: Payload): Payload {
+  try {
+    return defaultPayloadConverter.toPayload(defaultPayloadConverter.fromPayload(payload) ?? null);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return defaultPayloadConverter.toPayload({
+      $unreadable: why.slice(0, WHY_LENGTH_MAX),
+      bytes: payload.data?.length ?? 0,
+    });
+  }
+}
+/** Handlers and the workflow take one argument; what comes after the first is left out. */
+const firstReadable = (payloads: Payload[] | null | undefined): Payload[] => (payloads ?? []).slice(0, 1).map(readable);
+
+export const interceptors: WorkflowInterceptorsFactory = () => ({
+  internals: [
+    {
+      activate(input, next) {
+        for (const job of input.activation.jobs ?? []) {
+          if (job.signalWorkflow) {
+            job.signalWorkflow.input = firstReadable(job.signalWorkflow.input as Payload[]);
+            if (job.signalWorkflow.signalName?.startsWith(RESERVED_PREFIX)) {
+              job.signalWorkflow.signalName = `refused:${job.signalWorkflow.signalName}`;
+            }
+          }
+          if (job.initializeWorkflow) {
+            job.initializeWorkflow.arguments = firstReadable(job.initializeWorkflow.arguments as Payload[]);
+          }
+        }
+        next(input);
+      },
+    },
+  ],
+});

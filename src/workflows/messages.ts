@@ -1,0 +1,142 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  defineSignal,
+  defineUpdate,
+  setDefaultSignalHandler,
+  setHandler,
+} from '@temporalio/workflow';
+import {
+  type Decision,
+  examplePayload,
+  type Message,
+  MESSAGE_NAMES,
+  type MessageName,
+  type Receipt,
+  readMessage,
+  readThrottle,
+  type Throttle,
+} from '../messages/index.ts';
+import { decide } from './decisions.ts';
+import type { Run } from './run.ts';
+import { type MigrationState, REFUSED_KEPT_MAX, REFUSED_LENGTH_MAX } from './state.ts';
+
+/** Known once the plan is checked; messages that come earlier wait for it. */
+export interface RunSlot {
+  run: Run | null;
+}
+type Reading = { ok: true; apply: (run: Run) => Promise<Receipt> } | { ok: false; reason: string };
+
+const DESCRIPTIONS: Record<MessageName, string> = {
+  approve: 'Approves an open gate.',
+  reject: 'Rejects an open gate: the migration is then held.',
+  abort: 'Stops the migration and rolls back everything it did.',
+  pause: 'Stops what runs until resume; exposure stays as it is.',
+  resume: 'Goes on after pause.',
+  retry: 'Tries a held step, gate or compensation again.',
+  skip: 'Leaves out a held step, gate or compensation.',
+  throttle: 'Changes the speed of a long step; in force by its next chunk.',
+  renew: 'Continues on a fresh history; changes nothing else.',
+};
+
+/**
+ * Registers signals and updates of the same names. What people send can never fail the workflow task: it is read, and
+ * counts or is refused, on record. Messages are handled one after the other, in the order in which they came.
+ */
+export function listen(state: MigrationState, slot: RunSlot): void {
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = (name: string, payload: unknown, reading: Reading): Promise<Receipt> => {
+    const receipt = last.then(() =>
+      // After Temporal's Cancel the root scope is cancelled; decisions about the rollback still count.
+      CancellationScope.nonCancellable(async () => {
+        if (!reading.ok) return refuse(state, slot, name, payload, reading.reason);
+        await condition(() => slot.run !== null || state.ended !== null);
+        if (slot.run === null || state.ended !== null)
+          return refuse(state, slot, name, payload, 'the migration has ended');
+        const answer = await reading.apply(slot.run);
+        return answer.accepted ? answer : refuse(state, slot, name, payload, answer.reason);
+      }),
+    );
+    last = receipt.catch(() => undefined);
+    return receipt;
+  };
+
+  for (const name of MESSAGE_NAMES) {
+    const description = `${DESCRIPTIONS[name]} Payload: ${examplePayload(name)}`;
+    setHandler(
+      defineSignal<[unknown]>(name),
+      async (payload) => void (await inTurn(name, payload, read(name, payload))),
+      {
+        description,
+      },
+    );
+    setHandler(defineUpdate<Receipt, [unknown]>(name), (payload) => inTurn(name, payload, read(name, payload)), {
+      description,
+      validator: (payload) => {
+        const reading = read(name, payload);
+        if (!reading.ok) throw ApplicationFailure.nonRetryable(reading.reason, 'MessageRefused');
+      },
+    });
+  }
+  setDefaultSignalHandler((name, payload) => {
+    refuse(state, slot, name, payload, `there is no signal of that name; there are: ${MESSAGE_NAMES.join(', ')}`);
+  });
+}
+
+function read(name: MessageName, payload: unknown): Reading {
+  if (name === 'throttle') {
+    const reading = readThrottle(payload);
+    return reading.ok ? { ok: true, apply: (run) => Promise.resolve(applyThrottle(run, reading.throttle)) } : reading;
+  }
+  const reading = readMessage(name, payload);
+  return reading.ok ? { ok: true, apply: (run) => once(run, reading.message) } : reading;
+}
+
+/** A decision with a decisionId that has counted does nothing more. */
+async function once(run: Run, message: Message): Promise<Receipt> {
+  const key = decisionKey(message.name, message.decision);
+  if (key !== null && run.state.decisions.includes(key)) {
+    return { accepted: true, reason: `decision ${message.decision.decisionId} has counted already` };
+  }
+  const receipt = await decide(run, message);
+  if (receipt.accepted && key !== null) run.state.decisions.push(key);
+  return receipt;
+}
+const decisionKey = (name: string, { decisionId }: Decision) => (decisionId === '' ? null : `${name}/${decisionId}`);
+
+function applyThrottle(run: Run, throttle: Throttle): Receipt {
+  const step = run.state.steps[throttle.step];
+  if (step === undefined) {
+    return {
+      accepted: false,
+      reason: `there is no step "${throttle.step}"; there are: ${Object.keys(run.state.steps).join(', ')}`,
+    };
+  }
+  const { rowsPerSecond, parallelism, gentle, full, by } = throttle;
+  if (full) delete run.state.throttles[throttle.step];
+  else {
+    const before = run.state.throttles[throttle.step];
+    run.state.throttles[throttle.step] = {
+      rowsPerSecond: rowsPerSecond ?? before?.rowsPerSecond ?? null,
+      parallelism: parallelism ?? before?.parallelism ?? null,
+      gentle: gentle || (before?.gentle ?? null),
+    };
+  }
+  run.event('throttled', by, { step: throttle.step, rowsPerSecond, parallelism, gentle, full });
+  if (step.state === 'running') run.interrupt(throttle.step);
+  return { accepted: true, reason: `${throttle.step} goes on with the new setting` };
+}
+
+/** Notes what was refused, bounded, so that status and current details can show it. */
+export function refuse(state: MigrationState, slot: RunSlot, name: string, payload: unknown, reason: string): Receipt {
+  const shown = `${name} ${JSON.stringify(payload) ?? ''}`.trim();
+  state.refused.push({
+    message: shown.slice(0, REFUSED_LENGTH_MAX),
+    reason: reason.slice(0, REFUSED_LENGTH_MAX),
+    at: new Date(Date.now()).toISOString(),
+  });
+  state.refused = state.refused.slice(-REFUSED_KEPT_MAX);
+  slot.run?.changed();
+  return { accepted: false, reason };
+}

@@ -1,0 +1,196 @@
+import {
+  allHandlersFinished,
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  continueAsNew,
+  defineQuery,
+  setHandler,
+} from '@temporalio/workflow';
+import type { CheckedPlan } from '../activities/lifecycle.ts';
+import {
+  type EndStatus,
+  type FailureDetails,
+  type MigrationInput,
+  type MigrationResult,
+  type Status,
+  STATUS_QUERY,
+} from '../messages/index.ts';
+import { local, remote } from './activities.ts';
+import { claimTables } from './claims.ts';
+import { rollBack } from './compensation.ts';
+import { Stop } from './failure.ts';
+import { listen, type RunSlot } from './messages.ts';
+import { runPhases } from './phases.ts';
+import { Publisher } from './publisher.ts';
+import { Run } from './run.ts';
+import { statusOf } from './run-status.ts';
+import { initialState, layOut, type MigrationState } from './state.ts';
+
+/** What continue-as-new carries over. The plan is then the checked one, so that it is not checked by other rules. */
+interface Carried {
+  state: MigrationState;
+  checked: Omit<CheckedPlan, 'plan'>;
+}
+const statusQuery = defineQuery<Status>(STATUS_QUERY);
+
+/**
+ * One migration, from a plan to its end. Answers a `MigrationResult` when it completed; fails with `RolledBack` or
+ * `MigrationFailed`, or as Canceled where Temporal's Cancel asked for the rollback; a bad plan fails it at once.
+ */
+export async function migration(input: MigrationInput & { carried?: Carried }): Promise<MigrationResult> {
+  const given = readInput(input);
+  const state = given.carried?.state ?? initialState(given.requestedBy, Date.now());
+  const slot: RunSlot = { run: null };
+  // Before the first await: signals that came with the start must find their handlers.
+  setHandler(statusQuery, () => statusOf(state, slot.run?.checked ?? null, Date.now()), {
+    description: 'Where the migration stands.',
+  });
+  listen(state, slot);
+  const canceled = CancellationScope.current().cancelRequested.catch(() => {
+    state.canceled = true;
+    slot.run?.turn({ reason: "canceled through Temporal's Cancel", by: null, error: null });
+  });
+  void canceled;
+
+  return CancellationScope.nonCancellable(async () => {
+    const checked = await checkedPlan(given, state);
+    layOut(state, checked);
+    const run = new Run(state, checked);
+    await run.register();
+    if (state.ended !== null) return nothingToDo(checked);
+    slot.run = run;
+    if (state.canceled) run.turn({ reason: "canceled through Temporal's Cancel", by: null, error: null });
+    return conduct(run);
+  });
+}
+
+function readInput(input: unknown): { plan: unknown; requestedBy: string; carried: Carried | null } {
+  const {
+    plan = input,
+    requestedBy,
+    carried,
+  } = (typeof input === 'object' && input !== null ? input : {}) as Partial<MigrationInput & { carried: Carried }>;
+  return {
+    plan: plan ?? null,
+    requestedBy: typeof requestedBy === 'string' ? requestedBy : 'unknown',
+    carried: carried ?? null,
+  };
+}
+
+async function checkedPlan(
+  given: { plan: unknown; carried: Carried | null },
+  state: MigrationState,
+): Promise<CheckedPlan> {
+  if (given.carried !== null) return { ...given.carried.checked, plan: given.plan as CheckedPlan['plan'] };
+  try {
+    return await local.checkPlan(given.plan);
+  } catch (thrown) {
+    state.ended = 'failed';
+    if (thrown instanceof ActivityFailure && thrown.cause instanceof ApplicationFailure) throw thrown.cause;
+    throw thrown;
+  }
+}
+
+/** Goes up; turns round when that is decided; continues as new when that is asked for; ends. */
+async function conduct(run: Run): Promise<MigrationResult> {
+  const publisher = new Publisher(run);
+  const loops = [publisher.start(), publisher.refresh()];
+  run.event('run', run.state.requestedBy, { generation: run.ref.generation, direction: run.state.direction });
+  for (;;) {
+    try {
+      if (run.state.direction === 'up' && run.state.turning === null) {
+        await claimTables(run);
+        await runPhases(run);
+        return await finish(run, publisher, loops, 'completed');
+      }
+      if (run.state.direction === 'up') await turnRound(run);
+      await rollBack(run);
+      return await finish(run, publisher, loops, run.state.notUndone.length === 0 ? 'rolled-back' : 'failed');
+    } catch (thrown) {
+      if (!(thrown instanceof Stop)) throw thrown;
+      if (run.state.ended !== null) return nothingToDo(run.checked);
+      run.restarting = false;
+      if (run.renewing) await renew(run, publisher);
+    }
+  }
+}
+
+/** From here on the run goes down, whatever happens: the ledgers say so, and nothing of the way up can act any more. */
+async function turnRound(run: Run): Promise<void> {
+  const { turning } = run.state;
+  run.state.run = await remote.turn({
+    run: run.ref,
+    databases: run.databases,
+    event: {
+      key: `turned/${run.ref.epoch}`,
+      type: 'turned',
+      by: turning?.by ?? null,
+      data: { reason: turning?.reason ?? '' },
+    },
+  });
+  run.state.direction = 'down';
+  run.changed();
+}
+
+async function renew(run: Run, publisher: Publisher): Promise<never> {
+  await condition(allHandlersFinished);
+  await publisher.close();
+  const { plan, ...checked } = run.checked;
+  return continueAsNew<typeof migration>({
+    plan,
+    requestedBy: run.state.requestedBy,
+    carried: { state: run.state, checked },
+  });
+}
+
+async function finish(
+  run: Run,
+  publisher: Publisher,
+  loops: Promise<void>[],
+  end: EndStatus,
+): Promise<MigrationResult> {
+  const { state } = run;
+  run.event(end, null, {});
+  await publisher.close();
+  state.ended = end;
+  state.waiting = {};
+  await local.end({
+    run: run.ref,
+    state: end,
+    status: statusOf(state, run.checked, Date.now()),
+    events: run.outbox.splice(0),
+  });
+  await publisher.publish();
+  await Promise.all(loops);
+  await condition(allHandlersFinished);
+  if (end === 'completed') return completed(run.checked);
+  const { reason, error } = statusOf(state, run.checked, Date.now());
+  if (state.canceled) throw new CancelledFailure(reason);
+  const details: FailureDetails = {
+    hint: error?.hint ?? null,
+    fields: { code: error?.code ?? null, step: error?.step ?? null },
+  };
+  throw ApplicationFailure.nonRetryable(reason, end === 'failed' ? 'MigrationFailed' : 'RolledBack', details);
+}
+
+const resultOf = (
+  { plan, digest }: CheckedPlan,
+  outcome: MigrationResult['outcome'],
+  message: string,
+): MigrationResult => ({
+  name: plan.metadata.name,
+  version: plan.metadata.version,
+  digest,
+  outcome,
+  message,
+});
+const completed = (checked: CheckedPlan) => resultOf(checked, 'completed', 'every phase is done');
+const nothingToDo = (checked: CheckedPlan) =>
+  resultOf(
+    checked,
+    'nothing-to-do',
+    `version ${checked.plan.metadata.version} has completed already: there is nothing to do`,
+  );

@@ -1,0 +1,108 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { condition, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import type { SearchAttributeUpdatePair } from '@temporalio/common';
+import { isEnd, type Status } from '../messages/index.ts';
+import { local } from './activities.ts';
+import { detailsOf } from './details.ts';
+import type { Run } from './run.ts';
+import { statusOf } from './run-status.ts';
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+const keywords = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD_LIST);
+
+/** Where a fresh history is asked for by the run itself; Temporal's own suggestion counts too. */
+const HISTORY_EVENTS_MAX = 8_000;
+
+/**
+ * Refreshes what people see while long steps run: every 60 s in the first ten minutes, then ever more rarely, so that
+ * a step of weeks stays within the budget of 500 events a day (6 events each, at most 72 a day).
+ */
+const REFRESH_FIRST_MS = 60_000;
+const REFRESH_LAST_MS = 20 * 60_000;
+
+/** Brings the run's state to where people look: search attributes, current details, the home ledger. */
+export class Publisher {
+  readonly #run: Run;
+  #shown = { status: '', phase: '' };
+  #closed = false;
+  #busy = false;
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  /** Publishes whenever something changed, several changes at once, until `close`. */
+  async start(): Promise<void> {
+    for (;;) {
+      await condition(() => this.#closed || this.#run.dirty);
+      if (this.#closed) return;
+      await this.publish();
+      const { continueAsNewSuggested, historyLength } = workflowInfo();
+      if ((continueAsNewSuggested || historyLength > HISTORY_EVENTS_MAX) && !this.#run.renewing) this.#run.renew();
+    }
+  }
+
+  async refresh(): Promise<void> {
+    const since = Date.now();
+    for (;;) {
+      await condition(() => this.#closed || this.#anyStepRuns());
+      if (this.#closed) return;
+      const everyMs = Math.min(REFRESH_LAST_MS, Math.max(REFRESH_FIRST_MS, (Date.now() - since) / 10));
+      if (await condition(() => this.#closed || !this.#anyStepRuns(), everyMs)) continue;
+      for (const { step, progress, note } of await local.readProgress(this.#run.ref)) {
+        const at = this.#run.state.steps[step];
+        if (at?.state !== 'running' && at?.state !== 'undoing') continue;
+        at.progress = progress;
+        at.note = note;
+      }
+      this.#run.changed();
+    }
+  }
+  #anyStepRuns(): boolean {
+    return Object.values(this.#run.state.steps).some(({ state }) => state === 'running' || state === 'undoing');
+  }
+
+  /** One round: shows the state, and writes it with the events that came since to the home ledger. */
+  async publish(): Promise<Status> {
+    const run = this.#run;
+    run.dirty = false;
+    const status = statusOf(run.state, run.checked, Date.now());
+    this.#show(status);
+    if (run.state.run === null || isEnd(status.status)) return status;
+    this.#busy = true;
+    const events = run.outbox.splice(0);
+    try {
+      await local.record({ run: run.ref, events, status });
+    } finally {
+      this.#busy = false;
+    }
+    return status;
+  }
+
+  /** Stops both loops once nothing is left to write. */
+  async close(): Promise<void> {
+    await condition(() => !this.#busy);
+    if (this.#run.outbox.length > 0) await this.publish();
+    this.#closed = true;
+  }
+
+  #show(status: Status): void {
+    const { plan } = this.#run.checked;
+    const phase = status.phases.find((one) => !['pending', 'done', 'undone'].includes(one.state))?.name ?? '';
+    const first = this.#shown.status === '';
+    const pairs: SearchAttributeUpdatePair[] = [];
+    if (status.status !== this.#shown.status) pairs.push({ key: keyword('SwitchbackStatus'), value: status.status });
+    if (phase !== this.#shown.phase)
+      pairs.push({ key: keyword('SwitchbackPhase'), value: phase === '' ? null : phase });
+    if (first) {
+      pairs.push(
+        { key: keyword('SwitchbackOwner'), value: plan.metadata.owner },
+        { key: keyword('SwitchbackRisk'), value: plan.spec.risk },
+      );
+      pairs.push({ key: keywords('SwitchbackServices'), value: Object.keys(plan.spec.services) });
+    }
+    if (pairs.length > 0) upsertSearchAttributes(pairs);
+    this.#shown = { status: status.status, phase };
+    setCurrentDetails(detailsOf(status, this.#run.state));
+  }
+}

@@ -1,0 +1,243 @@
+import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
+import type { AuditEvent } from '../adapters/postgres/home-ledger.ts';
+import type { BeginResult, CheckedPlan, RecordedStep } from '../activities/lifecycle.ts';
+import type { RunRef, StatusError } from '../messages/index.ts';
+import type { Kind, Risk } from '../plan/index.ts';
+import { local, remote } from './activities.ts';
+import { isFenced, Stop } from './failure.ts';
+import { databasesOf, type MigrationState, type StepProgress, startOver } from './state.ts';
+
+/** Bounds on one go of an activity: what is reached first interrupts it. */
+export interface Limit {
+  ms: number;
+  reached(): void;
+}
+export interface Watch {
+  over: boolean;
+}
+
+/**
+ * The run as its fibers see it. Everything that waits, waits through here, so that one verb, *interrupt*, serves pause,
+ * throttle change, window close, continue-as-new and abort: cancel, wait for the activity's end, later start it again
+ * from the ledger's cursor.
+ */
+export class Run {
+  readonly state: MigrationState;
+  readonly checked: CheckedPlan;
+  /** Set by whoever changed what people see; the publisher clears it. */
+  dirty = true;
+  /** Events that have not reached the ledger yet. */
+  outbox: AuditEvent[] = [];
+  renewing = false;
+  /** Set when a reset brought back a run whose migration has ended since: it is started again from the top. */
+  restarting = false;
+  readonly #scopes = new Map<string, CancellationScope>();
+  #registering: Promise<void> | null = null;
+
+  constructor(state: MigrationState, checked: CheckedPlan) {
+    this.state = state;
+    this.checked = checked;
+  }
+
+  get ref(): RunRef {
+    if (this.state.run === null) throw new Error('the run is not registered yet');
+    return this.state.run;
+  }
+  get databases(): string[] {
+    return databasesOf(this.checked);
+  }
+  riskOf(phase: string): Risk {
+    return this.checked.risks[phase] ?? this.checked.plan.spec.risk;
+  }
+
+  changed(): void {
+    this.dirty = true;
+  }
+
+  event(type: string, by: string | null, data: Record<string, unknown>): void {
+    this.state.events += 1;
+    this.outbox.push({ key: `${this.ref.generation}.${this.state.events}`, type, by, data });
+    this.changed();
+  }
+
+  /** Whether the fibers are to end now: the run turns round, or continues as new. */
+  get stopping(): boolean {
+    const { ended, turning, direction } = this.state;
+    return this.renewing || this.restarting || ended !== null || (turning !== null && direction === 'up');
+  }
+
+  /** Decides that the run turns round. The first reason stays. */
+  turn(turning: { reason: string; by: string | null; error: StatusError | null }): void {
+    if (this.state.direction === 'down' || this.state.turning !== null) return;
+    this.state.turning = turning;
+    this.state.error = turning.error;
+    this.state.paused = null;
+    this.state.holds = {};
+    for (const gate of Object.values(this.state.gates)) if (gate.state === 'open') gate.state = 'closed';
+    this.event('turning', turning.by, { reason: turning.reason });
+    this.interrupt();
+  }
+
+  /** Asks for a fresh history at the next safe point; what runs is interrupted and goes on there. */
+  renew(): void {
+    this.renewing = true;
+    this.interrupt();
+  }
+
+  /** Cancels what runs (all, or one key); its fiber decides whether and when to go on. */
+  interrupt(key?: string): void {
+    for (const [name, scope] of [...this.#scopes]) if (key === undefined || name === key) scope.cancel();
+  }
+
+  /** Waits for `predicate`; false after `timeoutMs`. Throws `Stop` when the fibers are to end. */
+  async until(predicate: () => boolean, timeoutMs: number | null = null): Promise<boolean> {
+    const met = () => this.stopping || predicate();
+    if (timeoutMs === null) await condition(met);
+    else if (timeoutMs > 0) await condition(met, timeoutMs);
+    if (this.stopping) throw new Stop();
+    return predicate();
+  }
+
+  /** Waits like `until`, and says meanwhile, under `key`, what for. */
+  async waitSaying(
+    key: string,
+    words: string,
+    predicate: () => boolean,
+    timeoutMs: number | null = null,
+  ): Promise<boolean> {
+    this.state.waiting[key] = words;
+    this.changed();
+    try {
+      return await this.until(predicate, timeoutMs);
+    } finally {
+      delete this.state.waiting[key];
+      this.changed();
+    }
+  }
+
+  /**
+   * Runs an activity to its end, however often it is interrupted on the way. Throws what the activity raised, or
+   * `Stop`. `kind` names a step kind whose windows count; `watch.over` ends it without a result.
+   */
+  async perform<T>(
+    key: string,
+    work: () => Promise<T>,
+    options: { kind?: Kind; limit?: () => Limit | null; watch?: Watch } = {},
+  ): Promise<T> {
+    for (;;) {
+      await this.until(() => this.state.paused === null || options.watch?.over === true);
+      if (options.watch?.over === true) throw new Stop();
+      const limits = [
+        options.limit?.() ?? null,
+        options.kind === undefined ? null : await this.#openWindow(key, options.kind),
+      ];
+      if (this.stopping || this.state.paused !== null) continue;
+      try {
+        return await this.#once(
+          key,
+          work,
+          limits.filter((limit) => limit !== null),
+        );
+      } catch (error) {
+        if (isFenced(error)) await this.register();
+        else if (!isCancellation(error)) throw error;
+      }
+    }
+  }
+
+  async #once<T>(key: string, work: () => Promise<T>, limits: readonly Limit[]): Promise<T> {
+    const scope = new CancellationScope({ cancellable: true });
+    const timers = new CancellationScope({ cancellable: true });
+    this.#scopes.set(key, scope);
+    const bounded = limits.map((limit) =>
+      timers
+        .run(() => sleep(limit.ms))
+        .then(
+          () => {
+            limit.reached();
+            scope.cancel();
+          },
+          () => undefined,
+        ),
+    );
+    try {
+      return await scope.run(work);
+    } finally {
+      this.#scopes.delete(key);
+      timers.cancel();
+      await Promise.all(bounded);
+    }
+  }
+
+  /** Waits for the window of a step kind to be open; answers with when it closes. */
+  async #openWindow(key: string, kind: Kind): Promise<Limit | null> {
+    const { windows } = this.checked.plan.spec.policies;
+    if (windows.length === 0) return null;
+    for (;;) {
+      const now = Date.now();
+      const opening = await local.nextOpening({ windows, kind, nowMs: now });
+      const changesInMs = opening.changesAtMs === null ? null : Math.max(1, opening.changesAtMs - now);
+      if (opening.open) return changesInMs === null ? null : { ms: changesInMs, reached: () => undefined };
+      await this.waitSaying(key, opening.why, () => false, changesInMs);
+    }
+  }
+
+  /** Waits for the windows that apply to `kind`, where there are any. */
+  async awaitWindow(key: string, kind: Kind): Promise<void> {
+    await this.#openWindow(key, kind);
+  }
+
+  /** Registers this run in the ledgers and takes over what is recorded there. Several fibers may ask at once. */
+  register(): Promise<void> {
+    this.#registering ??= this.#register().finally(() => {
+      this.#registering = null;
+    });
+    return this.#registering;
+  }
+
+  async #register(): Promise<void> {
+    const { plan, digest } = this.checked;
+    const { name, version, owner } = plan.metadata;
+    this.adopt(
+      await remote.begin({
+        plan: { name, version, owner, databases: this.databases },
+        document: plan,
+        digest,
+        requestedBy: this.state.requestedBy,
+      }),
+    );
+  }
+
+  /** Takes over what the ledgers say. They are the truth: a reset brings the workflow back, never the data. */
+  adopt({ outcome, steps, approvedGates }: BeginResult): void {
+    if (outcome.kind === 'nothing-to-do') {
+      this.state.ended = 'completed';
+      return;
+    }
+    if (this.state.run !== null && this.state.run.epoch !== outcome.run.epoch) {
+      startOver(this.state, this.checked);
+      this.restarting = true;
+    }
+    this.state.run = outcome.run;
+    const recorded = new Map(steps.map((step) => [step.step, step]));
+    for (const [id, step] of Object.entries(this.state.steps)) takeOver(step, recorded.get(id));
+    this.state.approvedBefore = approvedGates;
+    if (outcome.direction === 'down' && this.state.direction === 'up') {
+      this.turn({ reason: 'the ledger says that this migration is rolling back', by: null, error: null });
+    }
+    this.changed();
+  }
+}
+
+/** Brings a step's progress in line with its record. No record means no effect: they commit together. */
+function takeOver(step: StepProgress, recorded: RecordedStep | undefined): void {
+  if (recorded === undefined) {
+    if (step.state === 'done') step.state = 'pending';
+    return;
+  }
+  step.touched = true;
+  step.note = recorded.note ?? step.note;
+  if (recorded.state === 'applied') step.state = 'done';
+  else if (recorded.state === 'undone' || recorded.state === 'skipped') step.state = recorded.state;
+  else if (step.state === 'done') step.state = 'pending';
+}

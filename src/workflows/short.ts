@@ -1,0 +1,19 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+import type { LiveCheck } from '../activities/live-check.ts';
+import type { Released } from '../activities/release.ts';
+
+const { checkLive, releaseClaims } = proxyActivities<Pick<Activities, 'checkLive' | 'releaseClaims'>>({
+  startToCloseTimeout: '60s',
+  retry: { maximumInterval: '5s' },
+});
+
+/** The live part of `switchback check`: it needs the worker, who alone knows the databases. */
+export async function check(input: { plan: unknown }): Promise<LiveCheck> {
+  return checkLive(input);
+}
+
+/** Frees the tables of a dead run, on record; refused while the run is alive. */
+export async function release(input: { name: string; by: string }): Promise<Released> {
+  return releaseClaims(input);
+}
