@@ -2,7 +2,7 @@ import { conditionsOf, type Draft, stepsOf } from './draft.ts';
 import type { Finding, Path } from './finding.ts';
 import type { Kind } from './steps/index.ts';
 
-type When = 'given' | 'true';
+type When = 'given' | 'filled' | 'true';
 interface KindGap {
   kind: Kind;
 }
@@ -11,7 +11,7 @@ interface FieldGap {
   in: Kind[] | 'phase' | 'service' | 'approval rule' | 'condition';
   /** A field, or the way to one (`throttle.gentle`; `ramp[].stage` is any item's). */
   field: string;
-  /** Whether any value but an empty one counts, or only `true`. */
+  /** Whether any value counts, any but an empty one, or only `true`. */
   when: When;
 }
 
@@ -24,7 +24,7 @@ export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { kind: 'deprecate' },
   { kind: 'drop' },
 
-  { in: ['ddl'], field: 'allow', when: 'given' },
+  { in: ['ddl'], field: 'allow', when: 'filled' },
   { in: ['ddl'], field: 'killBlockers', when: 'true' },
   { in: ['dual-write'], field: 'from', when: 'given' },
   { in: ['dual-write'], field: 'to', when: 'given' },
@@ -37,7 +37,7 @@ export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { in: ['backfill', 'verify'], field: 'throttle.http', when: 'given' },
   { in: ['verify'], field: 'left', when: 'given' },
   { in: ['verify'], field: 'right', when: 'given' },
-  { in: ['verify'], field: 'aggregates', when: 'given' },
+  { in: ['verify'], field: 'aggregates', when: 'filled' },
   { in: ['verify'], field: 'showValues', when: 'true' },
   { in: ['flag'], field: 'stage', when: 'given' },
   { in: ['rollout'], field: 'ramp[].stage', when: 'given' },
@@ -49,7 +49,7 @@ export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { in: 'condition', field: 'flagUsage', when: 'given' },
   { in: 'condition', field: 'compatible', when: 'given' },
   { in: 'phase', field: 'live', when: 'given' },
-  { in: 'service', field: 'contracts', when: 'given' },
+  { in: 'service', field: 'contracts', when: 'filled' },
   { in: 'approval rule', field: 'verified', when: 'true' },
 ];
 
@@ -57,8 +57,16 @@ const refused = (path: Path, words: string): Finding => ({
   code: 'Unsupported',
   path,
   at: 'key',
-  message: `\`${words}\` is part of the plan format, but this version has no engine for it`,
+  message: `${words} is part of the plan format, but this version has no engine for it`,
 });
+
+/** A gap in words: `` `preserve: true` of a backfill step``. */
+function gapWords(gap: FieldGap, uses: unknown): string {
+  const field = `\`${gap.field.replaceAll('[]', '')}${gap.when === 'true' ? ': true' : ''}\``;
+  if (gap.in === 'condition') return `${field} as a condition`;
+  const owner = typeof gap.in === 'string' ? gap.in : `${String(uses)} step`;
+  return `${field} of ${/^[aeiou]/.test(owner) ? 'an' : 'a'} ${owner}`;
+}
 
 /** Everything that a plan asks for and this version can't do. */
 export function unsupportedIn(draft: Draft): Finding[] {
@@ -66,13 +74,10 @@ export function unsupportedIn(draft: Draft): Finding[] {
     'kind' in gap
       ? stepsOf(draft)
           .filter((step) => step.uses === gap.kind)
-          .map((step) => ({ ...refused([...step.path, 'uses'], `uses: ${gap.kind}`), at: 'value' as const }))
+          .map((step) => ({ ...refused([...step.path, 'uses'], `\`uses: ${gap.kind}\``), at: 'value' as const }))
       : owners(draft, gap.in).flatMap((owner) =>
           pathsOf(owner.raw, gap.field.split('.'), gap.when).map((path) =>
-            refused(
-              [...owner.path, ...path],
-              gap.when === 'true' ? `${gap.field}: true` : gap.field.replaceAll('[]', ''),
-            ),
+            refused([...owner.path, ...path], gapWords(gap, (owner.raw as { uses?: unknown } | null)?.uses)),
           ),
         ),
   );
@@ -113,5 +118,5 @@ function pathsOf(value: unknown, [name, ...rest]: string[], when: When): Path[] 
 function counts(value: unknown, when: When): boolean {
   if (when === 'true') return value === true;
   if (value === undefined || value === null) return false;
-  return typeof value !== 'object' || Object.keys(value).length > 0;
+  return when === 'given' || typeof value !== 'object' || Object.keys(value).length > 0;
 }

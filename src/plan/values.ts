@@ -10,7 +10,7 @@ export function durationMs(text: string): number {
 }
 
 export const duration = z
-  .string()
+  .string({ error: 'a duration such as 500ms, 30s, 15m, 24h or 14d' })
   .regex(DURATION, { error: 'a duration such as 500ms, 30s, 15m, 24h or 14d' })
   .refine((text) => durationMs(text) <= 3650 * UNITS_MS.d, { error: 'a duration of at most 3650d' })
   .meta({ description: 'A duration: a whole number and ms, s, m, h or d.', examples: ['30s', '15m'] });
@@ -41,11 +41,24 @@ export type Risk = z.infer<typeof risk>;
 export const RISKS: readonly Risk[] = ['low', 'moderate', 'high'];
 export const higherRisk = (a: Risk, b: Risk): Risk => (RISKS.indexOf(a) >= RISKS.indexOf(b) ? a : b);
 
+const DATE_OR_INSTANT =
+  /^(\d{4})-(\d\d)-(\d\d)(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d))?$/;
+
+const A_DATE = 'a date (2026-12-01) or an instant with its offset (2026-12-01T10:00:00Z)';
+
+/** Whether a text is a day that exists, or an instant on one with its offset from UTC. */
+function isDateOrInstant(text: string): boolean {
+  const match = DATE_OR_INSTANT.exec(text);
+  if (match === null) return false;
+  // JavaScript's parser takes 30 February for 2 March.
+  const day = new Date(Date.UTC(Number(match[1]), Number(match[2]) - 1, Number(match[3])));
+  return day.toISOString().startsWith(text.slice(0, 10));
+}
+
 /** A day (`2026-12-01`) or an instant with its offset (`2026-12-01T10:00:00Z`). YAML dates are read as text. */
 export const dateOrInstant = z
-  .string()
-  .refine((text) => !Number.isNaN(Date.parse(text)) && /^\d{4}-\d\d-\d\d/.test(text), {
-    error: 'a date (2026-12-01) or an instant (2026-12-01T10:00:00Z)',
-  });
+  .string({ error: A_DATE })
+  .refine(isDateOrInstant, { error: A_DATE })
+  .meta({ description: 'A date, or an instant with its offset (RFC 3339).', examples: ['2026-12-01'] });
 export const sqlText = z.string().min(1).max(100_000);
 export const count = z.int().nonnegative();

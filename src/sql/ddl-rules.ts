@@ -55,7 +55,7 @@ const ALLOWED = new Set([
 /** Why a statement isn't one of them, where there is more to say than that. */
 const REASONS: Record<string, string> = {
   TransactionStmt: 'the engine begins and commits by itself, so that the change and its record are one',
-  DoStmt: 'what a DO block does can’t be seen before it runs; write the statements themselves',
+  DoStmt: "what a DO block does can't be seen before it runs; write the statements themselves",
   CopyStmt: 'COPY moves data, not schema; use `backfill` or a `call` step',
   InsertStmt: 'it changes rows; use a `backfill` step, which is throttled and can be resumed, or a `call` step',
   UpdateStmt: 'it changes rows; use a `backfill` step, which is throttled and can be resumed',
@@ -63,11 +63,11 @@ const REASONS: Record<string, string> = {
   MergeStmt: 'it changes rows; use a `backfill` or a `call` step',
   TruncateStmt: 'it throws rows away, and no rollback brings them back',
   SelectStmt: 'it changes nothing that rollback could see; use a `check` or a `call` step',
-  CallStmt: 'what a procedure does can’t be seen before it runs; use a `call` step',
-  VariableSetStmt: 'settings of the session are the engine’s (search_path, lock_timeout, …)',
-  VacuumStmt: 'it isn’t a change of schema and can’t be part of a transaction',
+  CallStmt: "what a procedure does can't be seen before it runs; use a `call` step",
+  VariableSetStmt: "settings of the session are the engine's (search_path, lock_timeout, …)",
+  VacuumStmt: "it isn't a change of schema and can't be part of a transaction",
   ClusterStmt: 'it rewrites the table under the strongest lock',
-  LockStmt: 'locks are the engine’s: each statement takes its own, under a short timeout',
+  LockStmt: "locks are the engine's: each statement takes its own, under a short timeout",
   AlterSystemStmt: 'it changes the whole server',
   CreatedbStmt: 'databases are made outside of migrations',
   DropdbStmt: 'databases are dropped outside of migrations',
@@ -76,7 +76,7 @@ const REASONS: Record<string, string> = {
 /** `AlterTableStmt` → `ALTER TABLE`: the first words of the statement itself say it best. */
 export const statementName = (text: string): string =>
   (
-    /^[A-Za-z]+(\s+(TABLE|VIEW|INDEX|SCHEMA|DATABASE|SYSTEM|ROLE|USER|TABLESPACE|FUNCTION|PROCEDURE|SEQUENCE|TYPE|PREPARED|TRANSACTION))?/i.exec(
+    /^[A-Za-z]+(\s+(TABLE|VIEW|INDEX|SCHEMA|DATABASE|SYSTEM|ROLE|USER|TABLESPACE|FUNCTION|PROCEDURE|SEQUENCE|TYPE|PREPARED|TRANSACTION)\b)?/i.exec(
       text,
     )?.[0] ?? text.slice(0, 20)
   )

@@ -6,10 +6,11 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** Bounds of what a plan may hold, whatever its keys mean. */
 export const PLAN_DEPTH_MAX = 64;
 export const PLAN_VALUES_MAX = 100_000;
+export const TOO_DEEP = `nested deeper than ${PLAN_DEPTH_MAX} levels, or in a circle`;
 
 /** Why a text can't be in a plan, or null. Postgres has no NUL in text; RFC 8785 wants well-formed Unicode. */
 export function textFault(text: string): string | null {
-  if (text.includes('\0')) return 'text must not contain NUL (U+0000): Postgres can’t store it';
+  if (text.includes('\0')) return "text must not contain NUL (U+0000): Postgres can't store it";
   if (!text.isWellFormed()) return 'text must be well-formed Unicode: there is half a surrogate pair';
   return null;
 }
@@ -21,8 +22,7 @@ export const RESERVED_KEY = '__proto__';
 export function jsonFault(value: unknown): { path: Path; message: string } | null {
   let budget = PLAN_VALUES_MAX;
   const walk = (item: unknown, path: Path): { path: Path; message: string } | null => {
-    if (path.length > PLAN_DEPTH_MAX)
-      return { path, message: `nested deeper than ${PLAN_DEPTH_MAX} levels, or in a circle` };
+    if (path.length > PLAN_DEPTH_MAX) return { path: path.slice(0, 8), message: TOO_DEEP };
     if (--budget < 0) return { path: [], message: `more than ${PLAN_VALUES_MAX} values` };
     if (item === null || typeof item === 'boolean') return null;
     if (typeof item === 'string') {
@@ -32,6 +32,7 @@ export function jsonFault(value: unknown): { path: Path; message: string } | nul
     if (typeof item === 'number') {
       return Number.isFinite(item) ? null : { path, message: `${item} is not a number that JSON can hold` };
     }
+    if (item === undefined) return { path, message: 'undefined is not JSON' };
     if (typeof item !== 'object') return { path, message: `a ${typeof item} is not JSON` };
     if (Array.isArray(item)) {
       for (let i = 0; i < item.length; i++) {

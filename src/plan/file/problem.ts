@@ -47,7 +47,7 @@ export function inOrder(problems: readonly PlanProblem[]): PlanProblem[] {
   return problems
     .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0))
     .filter((problem) => {
-      const key = `${problem.path} ${problem.message}`;
+      const key = `${problem.line}:${problem.column} ${problem.path} ${problem.message}`;
       if (seen.has(key)) return false;
       seen.add(key);
       return true;

@@ -7,21 +7,23 @@ import type { Source } from './source.ts';
 
 type Issue = z.core.$ZodIssue;
 
+/** `rule`: what is wrong is a mapping as a whole, by a rule over several of its keys. */
+type ShapeFinding = Finding & { rule?: boolean };
+
 /** zod's issues as findings that say one thing each; what follows from a mistyped key is left out. */
 export function shapeFindings(issues: readonly Issue[], given: unknown, source: Source): Finding[] {
   const findings = issues.flatMap((issue) => readIssue(issue, [], { given, source }));
-  const meant = new Set(
-    findings
-      .filter((finding) => finding.at === 'key' && finding.didYouMean !== undefined)
-      .map((finding) => JSON.stringify([...finding.path.slice(0, -1), finding.didYouMean])),
-  );
+  const misspelt = findings.filter((finding) => finding.at === 'key' && finding.didYouMean !== undefined);
+  const meant = new Set(misspelt.map(({ path, didYouMean }) => JSON.stringify([...path.slice(0, -1), didYouMean])));
+  const owners = new Set(misspelt.map(({ path }) => JSON.stringify(path.slice(0, -1))));
   const seen = new Set<string>();
   return findings.filter((finding) => {
     const place = JSON.stringify(finding.path);
     // A value that fails a pattern fails the refinements after it too: the first says enough.
     const again = finding.at !== 'key' && seen.has(place);
     if (finding.at !== 'key') seen.add(place);
-    return !again && !(finding.message.startsWith('missing') && meant.has(place));
+    const missing = finding.message.startsWith('missing') && meant.has(place);
+    return !again && !missing && !(finding.rule === true && owners.has(place));
   });
 }
 
@@ -33,7 +35,7 @@ interface Context {
 const valueAt = (given: unknown, path: Path): unknown =>
   path.reduce<unknown>((value, key) => (value as Record<string | number, unknown> | null | undefined)?.[key], given);
 
-function readIssue(issue: Issue, prefix: Path, context: Context): Finding[] {
+function readIssue(issue: Issue, prefix: Path, context: Context): ShapeFinding[] {
   const path = [...prefix, ...(issue.path as (string | number)[])];
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -43,7 +45,7 @@ function readIssue(issue: Issue, prefix: Path, context: Context): Finding[] {
     case 'invalid_union':
       return readUnion(issue, path, context);
     default:
-      return [expectedAt(path, expectation(issue), context)];
+      return [expectedAt(path, { ...expectation(issue), rule: issue.code === 'custom' }, context)];
   }
 }
 
@@ -61,7 +63,7 @@ function unknownKeys(keys: readonly string[], path: Path, { given }: Context): F
   });
 }
 
-function readUnion(issue: Extract<Issue, { code: 'invalid_union' }>, path: Path, context: Context): Finding[] {
+function readUnion(issue: Extract<Issue, { code: 'invalid_union' }>, path: Path, context: Context): ShapeFinding[] {
   if (issue.errors.length === 0) {
     const options = ('options' in issue && Array.isArray(issue.options) ? issue.options : []).map(String);
     return [oneOf(path, options, context, 'step kind')];
@@ -69,8 +71,10 @@ function readUnion(issue: Extract<Issue, { code: 'invalid_union' }>, path: Path,
   const value = valueAt(context.given, path);
   const fitting = issue.errors.filter((branch) => !branch.some((inner) => inner.path.length === 0 && wrongType(inner)));
   if (fitting.length === 0) {
-    const types = [...new Set(issue.errors.flatMap((branch) => branch.slice(0, 1).map(expectation)))];
-    return [expectedAt(path, { expected: [...new Set(types.map((type) => type.expected))].join(' or ') }, context)];
+    const types = new Set(
+      issue.errors.flatMap((branch) => branch.slice(0, 1).map((inner) => expectation(inner).expected)),
+    );
+    return [expectedAt(path, { expected: [...types].join(', ').replace(/, (?=[^,]*$)/, ' or ') }, context)];
   }
   // The branch that was meant is the one that misses and doesn't know the fewest keys.
   const misfit = (branch: readonly Issue[]): number =>
@@ -105,6 +109,7 @@ const UNITS: Record<string, (bound: number | bigint) => string> = {
 interface Expectation {
   expected: string;
   options?: string[];
+  rule?: boolean;
 }
 const ZODS_OWN = /^(Invalid|Too (big|small)|Unrecognized)/;
 
@@ -147,13 +152,13 @@ function bound(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>): string
   return `a number of ${words} ${limit}`;
 }
 
-function expectedAt(path: Path, { expected, options }: Expectation, context: Context): Finding {
+function expectedAt(path: Path, { expected, options, rule }: Expectation, context: Context): ShapeFinding {
   if (options !== undefined && options.length > 1) return oneOf(path, options, context, 'value');
   const value = valueAt(context.given, path);
   if (value === undefined) return invalid(path, `missing; expected ${expected}`);
-  // A rule over several keys of a mapping: what was found is the mapping, which says nothing.
-  const whole = typeof value === 'object' && value !== null && !Object.values(TYPES).includes(expected);
-  return invalid(path, `expected ${expected}`, whole ? {} : { found: shown(value, path, context.source) });
+  // Of a mapping that breaks a rule, what was found is the mapping, which says nothing.
+  if (rule === true && typeof value === 'object') return { ...invalid(path, `expected ${expected}`), rule };
+  return invalid(path, `expected ${expected}`, { found: shown(value, path, context.source) });
 }
 
 function oneOf(path: Path, options: readonly string[], { given, source }: Context, noun: string): Finding {

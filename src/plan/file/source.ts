@@ -1,4 +1,4 @@
-import type { Document, LineCounter, Node, Pair } from 'yaml';
+import type { Document, LineCounter, Node, Pair, YAMLMap } from 'yaml';
 import { isAlias, isMap, isPair, isScalar, isSeq } from 'yaml';
 import type { Path } from '../finding.ts';
 import { offsetInScalar } from './scalar-offset.ts';
@@ -46,6 +46,7 @@ export class YamlSource implements Source {
   readonly #document: Document.Parsed;
   readonly #lines: LineCounter;
   readonly #text: string;
+  readonly #pairs = new WeakMap<YAMLMap, Map<string | null, Pair>>();
 
   constructor(document: Document.Parsed, lines: LineCounter, text: string) {
     this.#document = document;
@@ -92,10 +93,18 @@ export class YamlSource implements Source {
   #child(node: Node | undefined, step: string | number): { node: Node | undefined; key: Node | undefined } {
     if (isSeq(node)) return { node: this.#resolve(node.items[Number(step)]), key: undefined };
     if (!isMap(node)) return { node: undefined, key: undefined };
-    const pair = node.items.find((item: Pair) => keyText(item.key) === String(step));
+    const pair = this.#pairsOf(node).get(String(step));
     return pair === undefined
       ? { node: undefined, key: undefined }
       : { node: this.#resolve(pair.value), key: pair.key as Node };
+  }
+
+  #pairsOf(map: YAMLMap): Map<string | null, Pair> {
+    const known = this.#pairs.get(map);
+    if (known !== undefined) return known;
+    const pairs = new Map(map.items.map((item) => [keyText(item.key), item as Pair]));
+    this.#pairs.set(map, pairs);
+    return pairs;
   }
 
   #resolve(node: unknown): Node | undefined {

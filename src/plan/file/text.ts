@@ -1,9 +1,9 @@
-import type { Document, Scalar, YAMLError, YAMLWarning } from 'yaml';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import type { Alias, Document, Node, Scalar, YAMLError, YAMLWarning } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { type Finding, invalid, type Path } from '../finding.ts';
 import { PLAN_BYTES_MAX } from '../plan.ts';
-import { type Json, PLAN_DEPTH_MAX, PLAN_VALUES_MAX, RESERVED_KEY, textFault } from './json.ts';
-import { type PlanProblem, problemsOf } from './problem.ts';
+import { type Json, PLAN_DEPTH_MAX, PLAN_VALUES_MAX, RESERVED_KEY, TOO_DEEP, textFault } from './json.ts';
+import { inOrder, type PlanProblem, problemsOf } from './problem.ts';
 import { keyText, type Source, YamlSource } from './source.ts';
 
 export type TextReading = { ok: true; given: Json; source: Source } | { ok: false; problems: PlanProblem[] };
@@ -28,11 +28,14 @@ export function readText(input: string | Uint8Array, { bytesMax = PLAN_BYTES_MAX
       lineCounter: lines,
     });
     const faults = [...document.errors, ...document.warnings];
-    if (faults.length > 0) return { ok: false, problems: faults.map((fault) => syntaxProblem(fault, lines)) };
+    if (faults.some((fault) => fault.message.includes('call stack'))) throw new RangeError('nested too deeply');
+    if (document.directives?.yaml.explicit === true)
+      return failed('a %YAML directive is not allowed: plans are YAML 1.2');
+    if (faults.length > 0) return { ok: false, problems: syntaxProblems(faults, document, lines) };
     return convert(document, lines, text);
   } catch (error) {
     // The parser is recursive: text that is nested tens of thousands deep ends its stack.
-    if (error instanceof RangeError) return failed(`the plan is nested deeper than ${PLAN_DEPTH_MAX} levels`);
+    if (error instanceof RangeError) return failed(TOO_DEEP);
     return failed(`the plan can't be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
@@ -45,6 +48,9 @@ function decode(input: string | Uint8Array): string | null {
     return null;
   }
 }
+
+const TAGS = 'tags (!…) other than those of YAML 1.2 are not part of the plan format';
+const UNKNOWN_ALIAS = 'this alias (*…) names no anchor (&…) before it; put text that starts with * in quotes';
 
 const problem = (message: string, at: { line: number; column: number } | null): PlanProblem => ({
   code: 'PlanInvalid',
@@ -63,16 +69,39 @@ const SYNTAX: Partial<Record<YAMLError['code'], string>> = {
   DUPLICATE_KEY: 'this key is there already; a mapping has each key once',
   TAB_AS_INDENT: 'a tab is used to indent; YAML allows only spaces there',
   MULTIPLE_DOCS: 'a second document starts here (---); a file holds one plan',
-  TAG_RESOLVE_FAILED: 'tags (!…) are not part of the plan format',
-  MULTIPLE_TAGS: 'tags (!…) are not part of the plan format',
-  BAD_ALIAS: 'this alias (*…) names no anchor (&…) before it; put text that starts with * in quotes',
+  TAG_RESOLVE_FAILED: TAGS,
+  MULTIPLE_TAGS: TAGS,
+  BAD_ALIAS: UNKNOWN_ALIAS,
+  BLOCK_AS_IMPLICIT_KEY: 'a colon and a space in the middle of text, or a wrong indent; put such text in quotes',
   MULTILINE_IMPLICIT_KEY: 'a key must be on one line: is a colon or a quote missing?',
 };
 
-function syntaxProblem(fault: YAMLError | YAMLWarning, lines: LineCounter): PlanProblem {
-  const { line, col } = lines.linePos(fault.pos[0]);
-  const words = SYNTAX[fault.code] ?? `not YAML: ${fault.message.split('\n')[0]}`;
-  return problem(words, { line, column: col });
+function syntaxProblems(
+  faults: readonly (YAMLError | YAMLWarning)[],
+  document: Document.Parsed,
+  lines: LineCounter,
+): PlanProblem[] {
+  // A tab throws the parser off course: what it says after that only confuses.
+  const tabs = faults.filter((fault) => fault.code === 'TAB_AS_INDENT');
+  const told = (tabs.length > 0 ? tabs : faults).map((fault) => {
+    const open = openQuote(fault, document);
+    const { line, col } = lines.linePos(open ?? fault.pos[0]);
+    const words = SYNTAX[fault.code] ?? `not YAML: ${fault.message.split('\n')[0]}`;
+    return problem(open === null ? words : 'the quote that begins here has no end', { line, column: col });
+  });
+  return inOrder(told);
+}
+
+/** Where the quote begins that the parser found no end of; it reports the end of the text. */
+function openQuote(fault: YAMLError | YAMLWarning, document: Document.Parsed): number | null {
+  if (!/^Missing closing .quote/.test(fault.message)) return null;
+  let start: number | null = null;
+  visit(document, {
+    Scalar: (_, node) => {
+      if (node.type?.startsWith('QUOTE') && node.range && node.range[0] < fault.pos[0]) start = node.range[0];
+    },
+  });
+  return start;
 }
 
 function convert(document: Document.Parsed, lines: LineCounter, text: string): TextReading {
@@ -83,6 +112,13 @@ function convert(document: Document.Parsed, lines: LineCounter, text: string): T
   return { ok: false, problems: problemsOf(reader.findings, source) };
 }
 
+/** The tags of YAML's core schema; the others would make values that JSON doesn't have. */
+const CORE_TAGS = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((name) => `tag:yaml.org,2002:${name}`),
+);
+const TOO_LARGE = `with its aliases (*…) expanded, the plan is larger than 512 KiB or has more than ${PLAN_VALUES_MAX} values`;
+const ALIASES_MAX = 100;
+
 /** Turns YAML nodes into JSON, within bounds, and finds what JSON or the plan's digest can't hold. */
 class Reader {
   readonly findings: Finding[] = [];
@@ -90,6 +126,7 @@ class Reader {
   #values = PLAN_VALUES_MAX;
   #bytes = PLAN_BYTES_MAX;
   #over = false;
+  readonly #aliases = new Map<Alias, Node | null>();
 
   constructor(document: Document.Parsed) {
     this.#document = document;
@@ -98,11 +135,31 @@ class Reader {
   read(node: unknown, path: Path): Json {
     if (!this.#spend(2, path)) return null;
     if (node === null || node === undefined) return null;
-    if (isAlias(node)) return this.read(node.resolve(this.#document), path);
+    if (isAlias(node)) return this.#alias(node, path);
+    if (isNode(node) && node.tag !== undefined && !CORE_TAGS.has(node.tag)) {
+      this.findings.push(invalid(path, TAGS, { found: node.tag }));
+      return null;
+    }
     if (isSeq(node)) return node.items.map((item, index) => this.read(item, [...path, index]));
     if (isMap(node)) return this.#map(node.items, path);
     if (isScalar(node)) return this.#scalar(node, path);
     this.findings.push(invalid(path, 'this is neither text, number, list nor mapping'));
+    return null;
+  }
+
+  #alias(alias: Alias, path: Path): Json {
+    let target = this.#aliases.get(alias);
+    if (target === undefined) {
+      // Each look-up walks the document up to the alias, so their number is bounded.
+      if (this.#aliases.size >= ALIASES_MAX) {
+        this.#end([], `more than ${ALIASES_MAX} aliases (*…)`);
+        return null;
+      }
+      target = alias.resolve(this.#document) ?? null;
+      this.#aliases.set(alias, target);
+    }
+    if (target !== null) return this.read(target, path);
+    this.findings.push(invalid(path, UNKNOWN_ALIAS, { found: `*${alias.source}` }));
     return null;
   }
 
@@ -149,18 +206,14 @@ class Reader {
   #spend(bytes: number, path: Path): boolean {
     this.#values -= 1;
     this.#bytes -= bytes;
-    const deep = path.length > PLAN_DEPTH_MAX;
     if (this.#over) return false;
-    if (!deep && this.#values >= 0 && this.#bytes >= 0) return true;
+    if (path.length > PLAN_DEPTH_MAX) return this.#end(path.slice(0, 8), TOO_DEEP);
+    return this.#values >= 0 && this.#bytes >= 0 ? true : this.#end([], TOO_LARGE);
+  }
+
+  #end(path: Path, message: string): false {
+    if (!this.#over) this.findings.push(invalid(path, message));
     this.#over = true;
-    this.findings.push(
-      deep
-        ? invalid(path.slice(0, 8), `nested deeper than ${PLAN_DEPTH_MAX} levels, or in a circle`)
-        : invalid(
-            [],
-            `with its aliases (*…) expanded, the plan is larger than 512 KiB or has more than ${PLAN_VALUES_MAX} values`,
-          ),
-    );
     return false;
   }
 }

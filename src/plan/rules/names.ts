@@ -85,5 +85,11 @@ export function needsClosure(step: DraftStep, inPhase: ReadonlyMap<string, Draft
   return closure;
 }
 
-export const byId = (steps: readonly DraftStep[]): Map<string, DraftStep> =>
-  new Map(steps.flatMap((step) => (step.id === null ? [] : [[step.id, step] as const])).toReversed());
+/** Steps by id; of several with the same id, the first. */
+export function byId(steps: readonly DraftStep[]): Map<string, DraftStep> {
+  const found = new Map<string, DraftStep>();
+  for (const step of steps) {
+    if (step.id !== null && !found.has(step.id)) found.set(step.id, step);
+  }
+  return found;
+}

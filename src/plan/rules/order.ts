@@ -1,5 +1,6 @@
 import { type Draft, type DraftPhase, type DraftStep, stepsOf } from '../draft.ts';
 import { type Finding, invalid } from '../finding.ts';
+import { KINDS } from '../steps/index.ts';
 import { byId, needsClosure, unknownName } from './names.ts';
 
 /** `needs` and `of`: what a step stands on must exist, come earlier, and not lead back to it. */
@@ -93,15 +94,10 @@ function ofFindings(
     uses === 'dual-write' && id !== null ? [id] : [],
   );
   if (target === undefined) return [unknownName(path, `there is no step "${of}"`, of, dualWrites)];
+  // A kind that isn't one is told where it stands; it may well be meant as `dual-write`.
+  if (target.uses === null || !(KINDS as readonly string[]).includes(target.uses)) return [];
   if (target.uses !== 'dual-write') {
-    return [
-      unknownName(
-        path,
-        `step "${of}" is not a dual-write step (it is \`${target.uses ?? 'unknown'}\`)`,
-        of,
-        dualWrites,
-      ),
-    ];
+    return [unknownName(path, `step "${of}" is not a dual-write step (it is \`${target.uses}\`)`, of, dualWrites)];
   }
   if (target.phase > phase.index) {
     return [

@@ -187,7 +187,12 @@ function conditionFindings({ path, condition }: DraftCondition): Finding[] {
     }
   }
   const { catalog } = condition;
-  if (catalog !== undefined && catalog.table === undefined && catalog.digest === undefined) {
+  if (
+    catalog !== undefined &&
+    catalog.table === undefined &&
+    catalog.column === undefined &&
+    catalog.digest === undefined
+  ) {
     findings.push(
       invalid([...path, 'catalog'], 'missing what to look for: `table`, `table` with `column`, or `digest`'),
     );
