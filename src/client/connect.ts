@@ -18,6 +18,8 @@ export interface ConnectOptions {
   profile?: string | undefined;
   /** Who this client is, as Temporal's history shows it. */
   identity?: string | undefined;
+  /** Takes nothing from the environment or a profile file: only what is given here, and the defaults. */
+  ignoreEnvironment?: boolean | undefined;
   /** For payloads that are encrypted on their way into the history. */
   dataConverter?: DataConverter | undefined;
 }
@@ -51,7 +53,12 @@ export async function connectClient(options: ConnectOptions = {}): Promise<Conne
 function readEnvironment(options: ConnectOptions): { connectionOptions: ConnectionOptions; namespace: string } {
   let read: ReturnType<typeof loadClientConnectConfig>;
   try {
-    read = loadClientConnectConfig(options.profile === undefined ? {} : { profile: options.profile });
+    const ignore = options.ignoreEnvironment ?? false;
+    read = loadClientConnectConfig({
+      disableEnv: ignore,
+      disableFile: ignore,
+      ...(options.profile !== undefined && { profile: options.profile }),
+    });
   } catch (error) {
     throw new SwitchbackError('ConfigInvalid', `Temporal's configuration can't be read: ${(error as Error).message}`, {
       hint: 'see the TEMPORAL_* variables and the file that TEMPORAL_CONFIG_FILE names',

@@ -34,10 +34,10 @@ export class StatusReader {
     const running = description.closeTime === undefined;
     if (status === null && running) throw this.#noAnswer(description);
     const beats = running ? await readHeartbeats(this.#context.client, description) : new Map();
-    const known = withHeartbeats(status ?? bareStatus(this.#name, description), beats);
+    const known = withHeartbeats(filledIn(status, bareStatus(this.#name, description)), beats);
     const link = workflowLink(this.#context, workflowIdOf(this.#name), description.runId);
     return {
-      ...(running || isEnd(known.status) ? known : await this.#ended(known, description)),
+      ...(running || tellsItsEnd(known) ? known : await this.#ended(known, description)),
       links: { ...(link !== null && { temporal: link }), ...known.links },
     };
   }
@@ -111,6 +111,26 @@ export class StatusReader {
     );
   }
 }
+
+/** Until a run has read its plan it knows little of itself; what Temporal was told at the start stands in. */
+const filledIn = (status: Status | null, bare: Status): Status =>
+  status === null
+    ? bare
+    : status.name !== ''
+      ? status
+      : {
+          ...status,
+          name: bare.name,
+          version: bare.version,
+          digest: bare.digest,
+          owner: bare.owner,
+          services: bare.services,
+          risk: bare.risk,
+        };
+
+/** One that was refused at its start ends without saying why; its result does. */
+const tellsItsEnd = (status: Status): boolean =>
+  isEnd(status.status) && (status.status === 'completed' || status.error !== null);
 
 /** The error for a name that nobody knows, with the names near it. */
 export async function unknownMigration(context: ClientContext, name: string): Promise<SwitchbackError> {

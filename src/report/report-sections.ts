@@ -1,0 +1,176 @@
+import { isEnd, type Status } from '../messages/index.ts';
+import { instant, progressWords, span } from './figures.ts';
+import { oneLine } from './plain-text.ts';
+import type { AuditFact, ReportFacts } from './report-facts.ts';
+
+/** A report as data: a title, one sentence, and sections that hold a table each. Markdown and HTML are made of it. */
+export interface Section {
+  heading: string;
+  columns: readonly string[];
+  rows: readonly (readonly string[])[];
+  /** What stands there instead where there are no rows; a section without it is then left out. */
+  empty?: string;
+}
+export interface Report {
+  title: string;
+  summary: string;
+  sections: Section[];
+}
+
+const OUTCOMES: Record<Status['status'], string> = {
+  'rolling-back': 'is being rolled back',
+  held: 'is held for a person',
+  paused: 'is paused',
+  'awaiting-approval': 'waits for an approval',
+  waiting: 'waits',
+  running: 'is running',
+  completed: 'completed',
+  'rolled-back': 'was rolled back',
+  failed: 'failed',
+};
+/** Events that a person decided; all others are the engine's. */
+const DECISIONS = [
+  'approved',
+  'rejected',
+  'aborted',
+  'paused',
+  'resumed',
+  'retried',
+  'skipped',
+  'throttled',
+  'released',
+];
+
+export function reportOf(status: Status, facts: ReportFacts): Report {
+  const sections = [
+    outcome(status, facts),
+    steps(status, facts),
+    decisions(facts),
+    timeline(facts),
+    lineage(facts),
+    rowErrors(facts),
+    refused(status),
+    unread(facts),
+  ];
+  return {
+    title: `${oneLine(status.name)} version ${status.version} ${OUTCOMES[status.status]}`,
+    summary: oneLine(status.reason),
+    sections: sections.filter((section) => section.rows.length > 0 || section.empty !== undefined),
+  };
+}
+
+function outcome(status: Status, { run }: ReportFacts): Section {
+  const startedAt = run?.startedAt ?? status.startedAt;
+  const endedAt = isEnd(status.status) ? (run?.endedAt ?? status.updatedAt) : null;
+  const rows: [string, string | null][] = [
+    ['Status', status.status],
+    ['Owner', status.owner],
+    ['Requested by', status.requestedBy],
+    ['Risk', status.risk],
+    ['Services', status.services.join(', ')],
+    ['Started', instant(startedAt)],
+    ['Ended', endedAt === null ? null : instant(endedAt)],
+    ['Took', endedAt === null ? null : span(Date.parse(endedAt) - Date.parse(startedAt))],
+    ['Digest of the plan', status.digest],
+    ['Epoch', String(status.epoch)],
+    ['Error', status.error === null ? null : `${status.error.code}: ${status.error.message}`],
+    ['What to do', status.error?.hint ?? null],
+    ['Told by', status.source === 'ledger' ? `the home ledger, as of ${instant(status.updatedAt)}` : 'the run itself'],
+    ...Object.entries(status.links).map(([name, url]): [string, string] => [`Link: ${name}`, url]),
+  ];
+  return {
+    heading: 'Outcome',
+    columns: ['', ''],
+    rows: rows.flatMap(([name, value]) => (value === null || value === '' ? [] : [[name, oneLine(value)]])),
+  };
+}
+
+function steps(status: Status, facts: ReportFacts): Section {
+  const recorded = new Map(facts.steps.map((fact) => [fact.step, fact]));
+  return {
+    heading: 'Steps',
+    columns: ['Phase', 'Step', 'Kind', 'State', 'Progress', 'Note', 'Begun', 'Done', 'Failures'],
+    rows: status.phases.flatMap((phase) =>
+      phase.steps.map((step) => {
+        const fact = recorded.get(step.id);
+        const done = fact?.undoneAt ?? fact?.appliedAt ?? null;
+        return [
+          phase.name,
+          step.id,
+          step.uses,
+          step.state,
+          step.progress === null ? '' : progressWords(step.progress, false),
+          oneLine(step.note ?? fact?.note ?? ''),
+          fact === undefined ? '' : instant(fact.intendedAt),
+          done === null ? '' : instant(done),
+          fact === undefined || fact.failures === 0
+            ? ''
+            : `${fact.failures}${fact.lastError === null ? '' : `: ${oneLine(fact.lastError)}`}`,
+        ];
+      }),
+    ),
+    empty: 'The run ended before its plan was read.',
+  };
+}
+
+const detailOf = ({ data }: AuditFact): string =>
+  oneLine(
+    Object.entries(data)
+      .filter(([key, value]) => value !== null && value !== false && value !== '' && key !== 'digest')
+      .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      .join(', '),
+  );
+
+const decisions = ({ audit }: ReportFacts): Section => ({
+  heading: 'Decisions',
+  columns: ['When', 'What', 'By', 'Identity', 'Details'],
+  rows: audit
+    .filter(({ type }) => DECISIONS.includes(type))
+    .map((event) => [
+      instant(event.at),
+      event.type,
+      oneLine(event.by ?? ''),
+      event.identity ?? 'claimed',
+      detailOf(event),
+    ]),
+});
+
+const timeline = ({ audit }: ReportFacts): Section => ({
+  heading: 'Timeline',
+  columns: ['When', 'What', 'By', 'Details'],
+  rows: audit.map((event) => [instant(event.at), event.type, oneLine(event.by ?? ''), detailOf(event)]),
+});
+
+const lineage = (facts: ReportFacts): Section => ({
+  heading: 'Data changed',
+  columns: ['Database', 'Object', 'Step', 'Direction', 'What', 'Rows', 'Records', 'First', 'Last'],
+  rows: facts.lineage.map((fact) => [
+    fact.database,
+    oneLine(fact.object),
+    fact.step,
+    fact.direction,
+    fact.kind,
+    BigInt(fact.rowsChanged).toLocaleString('en-US'),
+    fact.events,
+    instant(fact.from),
+    instant(fact.to),
+  ]),
+});
+
+const rowErrors = (facts: ReportFacts): Section => ({
+  heading: 'Rows that could not be changed',
+  columns: ['Database', 'Step', 'SQLSTATE', 'Rows'],
+  rows: facts.rowErrors.map(({ database, step, sqlState, rows }) => [database, step, sqlState, rows]),
+});
+
+const refused = (status: Status): Section => ({
+  heading: 'Refused messages',
+  columns: ['When', 'Message', 'Why'],
+  rows: status.refused.map(({ at, message, reason }) => [instant(at), oneLine(message), oneLine(reason)]),
+});
+
+const unread = (facts: ReportFacts): Section => ({
+  heading: 'Ledgers that could not be read',
+  columns: ['Database', 'Why'],
+  rows: facts.unread.map(({ database, reason }) => [database, oneLine(reason)]),
+});
