@@ -1,0 +1,72 @@
+import { applyStatements } from '../adapters/postgres/ddl-apply.ts';
+import { type DdlSlot, type DdlStatement, type DdlWork, readDetail } from '../adapters/postgres/ddl-record.ts';
+import { endUnfinishedBuild, undoRecorded } from '../adapters/postgres/ddl-undo.ts';
+import { LADDER } from '../adapters/postgres/lock-ladder.ts';
+import { StepLedger } from '../adapters/postgres/step-ledger.ts';
+import { durationMs } from '../plan/index.ts';
+import { ddlStatements } from './ddl-statements.ts';
+import type { Effect, EffectContext, EffectInput } from './effect.ts';
+
+/**
+ * Applies a step's statements one by one, each in a transaction with the record of what it changed in the catalog;
+ * undoes them from that record, or by the step's own `down`.
+ */
+export const ddl: Effect<'ddl'> = {
+  async up(input, context) {
+    const work = workOf(input, context, 'up');
+    const record = await work.ledger.read(work.key);
+    if (record?.state === 'applied') return { note: 'was applied before', progress: null };
+    const statements = ddlStatements(input.step.up, input.step.schema);
+    await applyStatements(work, statements);
+    return { note: `applied ${counted(statements)}`, progress: null };
+  },
+
+  async down(input, context) {
+    const work = workOf(input, context, 'down');
+    const record = await work.ledger.read(work.key);
+    if (record?.state === 'undone') return { note: 'was undone before', progress: null };
+    const up = record === null ? null : readDetail(record, 'up');
+    const complete = up !== null && up.done.length === ddlStatements(input.step.up, input.step.schema).length;
+    const needsDown = up?.done.some((done) => done.irreversible.length > 0) ?? false;
+    const begunDown = record !== null && readDetail(record, 'down').done.length > 0;
+    // A `down` is written for the whole of `up`; half of it is better undone from what is recorded.
+    if (input.step.down !== undefined && (complete || needsDown || begunDown)) {
+      const statements = ddlStatements(input.step.down, input.step.schema);
+      await endUnfinishedBuild(work);
+      await applyStatements(work, statements);
+      return { note: `undone by ${counted(statements)} of \`down\``, progress: null };
+    }
+    await undoRecorded(work);
+    return {
+      note:
+        up === null || up.done.length === 0 ? 'nothing had been applied' : `undid ${up.done.length} of its statements`,
+      progress: null,
+    };
+  },
+};
+
+function workOf(
+  { run, phase, step }: EffectInput<'ddl'>,
+  { deps, signal, report }: EffectContext,
+  slot: DdlSlot,
+): DdlWork {
+  const database = deps.databases.get(step.database);
+  const lockTimeoutMaxMs = durationMs(step.lockTimeout);
+  return {
+    database,
+    ledger: new StepLedger(database),
+    key: { run, phase, step: step.id, kind: step.uses },
+    slot,
+    schema: step.schema,
+    statementTimeoutMs: step.statementTimeout === undefined ? null : durationMs(step.statementTimeout),
+    limits: { ...LADDER, lockTimeoutMaxMs, lockTimeoutFirstMs: Math.min(LADDER.lockTimeoutFirstMs, lockTimeoutMaxMs) },
+    killBlockers: step.killBlockers,
+    mustBeReversible: slot === 'up' && step.down === undefined,
+    signal,
+    onWait: (note, progress) =>
+      report({ note, progress: progress === undefined ? null : { ...progress, perSecond: null, etaSeconds: null } }),
+  };
+}
+
+const counted = (statements: readonly DdlStatement[]): string =>
+  statements.length === 1 ? '1 statement' : `${statements.length} statements`;

@@ -1,0 +1,78 @@
+import { type CatalogObject, type CatalogSnapshot, canonicalJson, catalogKey } from './catalog.ts';
+
+export interface CatalogChange {
+  before: CatalogObject;
+  after: CatalogObject;
+}
+/** What lies between two snapshots. A renamed object is in `changed` too where something else about it changed. */
+export interface CatalogDifference {
+  created: CatalogObject[];
+  dropped: CatalogObject[];
+  renamed: CatalogChange[];
+  changed: CatalogChange[];
+}
+
+export const emptyDifference = (difference: CatalogDifference): boolean =>
+  Object.values(difference).every((list: unknown[]) => list.length === 0);
+
+/** The names of the properties that differ. */
+export const changedProperties = ({ before, after }: CatalogChange): string[] =>
+  [...new Set([...Object.keys(before.properties), ...Object.keys(after.properties)])].filter(
+    (name) => canonicalJson(before.properties[name]) !== canonicalJson(after.properties[name]),
+  );
+
+/** Compares by name; what has another name but is the same object was renamed. */
+export function catalogDifference(before: CatalogSnapshot, after: CatalogSnapshot): CatalogDifference {
+  const gone = [...before.values()].filter((object) => !after.has(catalogKey(object)));
+  const fresh = new Map(
+    [...after.values()].filter((object) => !before.has(catalogKey(object))).map((object) => [object.identity, object]),
+  );
+  const difference: CatalogDifference = { created: [], dropped: [], renamed: [], changed: [] };
+  const compare = (change: CatalogChange): void => {
+    if (changedProperties(change).length > 0) difference.changed.push(change);
+  };
+  for (const object of gone) {
+    const same = fresh.get(object.identity);
+    if (same === undefined || same.kind !== object.kind) {
+      difference.dropped.push(object);
+      continue;
+    }
+    fresh.delete(object.identity);
+    difference.renamed.push({ before: object, after: same });
+    compare({ before: object, after: same });
+  }
+  for (const [key, object] of before) {
+    const now = after.get(key);
+    if (now !== undefined) compare({ before: object, after: now });
+  }
+  difference.created = [...fresh.values()];
+  return difference;
+}
+
+/**
+ * Leaves out of `created` and `dropped` what comes and goes with something else in them: the columns of a created
+ * table, the index of a created constraint, the sequence of a created column.
+ */
+export function topLevel(objects: readonly CatalogObject[]): CatalogObject[] {
+  const keys = new Set(objects.map(catalogKey));
+  const has = (kind: CatalogObject['kind'], schema: string, of: string, name: string): boolean =>
+    keys.has(catalogKey({ kind, schema, of, name }));
+  const hasRelation = (schema: string, name: string): boolean =>
+    (['table', 'foreign table', 'view', 'materialized view'] as const).some((kind) => has(kind, schema, '', name));
+  return objects.filter((object) => {
+    const { kind, schema, of, properties } = object;
+    if (kind === 'function' || kind === 'procedure' || kind === 'aggregate') return true;
+    if (of !== '' && hasRelation(schema, of)) return false;
+    if (kind === 'index' && typeof properties['constraint'] === 'string')
+      return !has('constraint', schema, of, properties['constraint']);
+    if (kind === 'constraint' && properties['type'] === 'n') {
+      return !(properties['columns'] as string[]).every((column) => has('column', schema, of, column));
+    }
+    if (kind === 'sequence' && properties['ownedBy'] !== null) {
+      const owner = properties['ownedBy'] as { schema: string; table: string; column: string };
+      if (hasRelation(owner.schema, owner.table)) return false;
+      return !(has('column', owner.schema, owner.table, owner.column) || properties['ofIdentity'] === true);
+    }
+    return true;
+  });
+}

@@ -1,0 +1,146 @@
+import { SwitchbackError } from '../../messages/index.ts';
+import { catalogSnapshot, catalogVersion } from './catalog.ts';
+import { catalogDifference, type CatalogDifference, topLevel } from './catalog-difference.ts';
+import { invertDifference } from './catalog-inverse.ts';
+import { PostgresError } from './database-error.ts';
+import type { Queryable } from './database.ts';
+import { failedStatement } from './ddl-failure.ts';
+import {
+  type DdlStatement,
+  type DdlWork,
+  enterDdl,
+  fingerprintOf,
+  isDone,
+  recordDone,
+  statementLabel,
+} from './ddl-record.ts';
+import { quoteIdentifier } from './identifier.ts';
+import { applyIndexBuild } from './index-build.ts';
+import { applyIndexDrop } from './index-drop.ts';
+import { cancellable, climbLadder, ConcurrentChange } from './lock-ladder.ts';
+
+/**
+ * Runs the statements that are not yet recorded as done, one transaction each, with what each changed in the catalog.
+ * Throws `LockNotObtained`, `StatementFailed`, `NotReversible`, `ForeignObject`, `Fenced`, `PlanChanged`.
+ */
+export async function applyStatements(work: DdlWork, statements: readonly DdlStatement[]): Promise<void> {
+  for (const statement of statements) {
+    refuseUnseen(work, statement);
+    const last = statement.number === statements.length;
+    switch (statement.runs.as) {
+      case 'transaction':
+        await applyInTransaction(work, statement, last);
+        break;
+      case 'index-build':
+        await applyIndexBuild(work, { statement, index: statement.runs.index, last });
+        break;
+      case 'index-drop':
+        await applyIndexDrop(work, { statement, target: statement.runs, last });
+    }
+  }
+}
+
+function refuseUnseen(work: DdlWork, statement: DdlStatement): void {
+  if (!work.mustBeReversible || statement.unseen === null) return;
+  throw new SwitchbackError('NotReversible', `${statementLabel(statement)}: ${statement.unseen}`, {
+    hint: 'write `down` for this step',
+    fields: { statement: statement.number },
+  });
+}
+
+async function applyInTransaction(work: DdlWork, statement: DdlStatement, last: boolean): Promise<void> {
+  const { database, signal } = work;
+  await database.session(async (session) => {
+    const climb = {
+      database,
+      pid: session.pid,
+      limits: work.limits,
+      signal,
+      purpose: statementLabel(statement),
+      killBlockers: work.killBlockers,
+      onWait: (note: string) => work.onWait(note),
+    };
+    await climbLadder(climb, (lockTimeoutMs) =>
+      cancellable(database, session.pid, signal, () =>
+        session.transaction((transaction) => tryStatement(work, { transaction, statement, last, lockTimeoutMs })),
+      ),
+    );
+  });
+}
+
+interface Attempt {
+  transaction: Queryable;
+  statement: DdlStatement;
+  last: boolean;
+  lockTimeoutMs: number;
+}
+
+async function tryStatement(work: DdlWork, { transaction, statement, last, lockTimeoutMs }: Attempt): Promise<void> {
+  const { detail } = await enterDdl(work, transaction);
+  if (isDone(detail, statement)) return;
+  const { scope, text } = statement;
+  // The version is read first: what changes between the two is noticed then, and looked at once more.
+  const version = await catalogVersion(transaction, scope);
+  const before = await catalogSnapshot(transaction, scope);
+  await useSettings(transaction, {
+    schema: work.schema,
+    lockTimeoutMs,
+    statementTimeoutMs: work.statementTimeoutMs ?? 0,
+  });
+  await runStatement(transaction, statement);
+  await useSettings(transaction, null);
+  const difference = catalogDifference(before, await catalogSnapshot(transaction, scope));
+  // Only what nobody else changed meanwhile is ours to take back; another session sees all but our own changes.
+  if ((await catalogVersion(work.database, scope)) !== version) throw new ConcurrentChange();
+  const { irreversible } = invertDifference(difference);
+  if (work.mustBeReversible && irreversible.length > 0) {
+    throw new SwitchbackError(
+      'NotReversible',
+      `${statementLabel(statement)} can't be undone from the catalog: ${irreversible.join('; ')}`,
+      {
+        hint: 'write `down` for this step, or use a `retire` step for what goes out of use',
+        fields: { statement: statement.number },
+      },
+    );
+  }
+  const done = {
+    fingerprint: fingerprintOf(text),
+    scope,
+    difference: compact(difference),
+    irreversible: [...irreversible, ...(statement.unseen === null ? [] : [statement.unseen])],
+  };
+  await recordDone(work, transaction, detail, done, last);
+}
+
+/** Without the parts that come and go with a created or dropped whole: the ledger needs only what undo acts on. */
+export const compact = (difference: CatalogDifference): CatalogDifference => ({
+  ...difference,
+  created: topLevel(difference.created),
+  dropped: topLevel(difference.dropped),
+});
+
+export interface StatementSettings {
+  schema: string | null;
+  lockTimeoutMs: number;
+  statementTimeoutMs: number;
+}
+/** Settings for the plan's statements, for this transaction only; null: our own again. */
+export async function useSettings(transaction: Queryable, settings: StatementSettings | null): Promise<void> {
+  const path = settings === null || settings.schema === null ? 'pg_catalog' : quoteIdentifier(settings.schema);
+  await transaction.query(
+    `SET LOCAL search_path = ${path}; SET LOCAL lock_timeout = ${settings?.lockTimeoutMs ?? 0}; ` +
+      `SET LOCAL statement_timeout = ${settings?.statementTimeoutMs ?? 0}`,
+  );
+}
+
+const LOCK_ERRORS = ['55P03', '40P01'];
+
+async function runStatement(transaction: Queryable, statement: DdlStatement): Promise<void> {
+  try {
+    await transaction.query(statement.text);
+  } catch (error) {
+    throw LOCK_ERRORS.includes(error instanceof PostgresError ? error.sqlState : '')
+      ? error
+      : failedStatement(statement, error);
+  }
+}

@@ -1,0 +1,217 @@
+import { SwitchbackError } from '../../messages/index.ts';
+import { terminate } from './blockers.ts';
+import type { CatalogObject } from './catalog.ts';
+import type { Database, Queryable } from './database.ts';
+import { failedStatement } from './ddl-failure.ts';
+import {
+  type DdlDetail,
+  type DdlStatement,
+  type DdlWork,
+  enterDdl,
+  fingerprintOf,
+  type IndexBuild,
+  type Intent,
+  isDone,
+  recordDone,
+  recordIntent,
+  statementLabel,
+} from './ddl-record.ts';
+import type { DirectSession } from './ddl-session.ts';
+import { quoteIdentifier, quoteTable } from './identifier.ts';
+import { reportBuild } from './index-progress.ts';
+import { expectedDefinition, type FoundRelation, findRelation, indexObject } from './index-look.ts';
+import { cancellable, wait } from './lock-ladder.ts';
+
+/**
+ * CREATE INDEX CONCURRENTLY can't share a transaction with its record. So: the intent first (with the session that
+ * will build), then a look at the catalog, then the build, then a look and the record. Whoever comes after a crash
+ * does the same, and finds the index missing, under construction, invalid or done.
+ */
+export interface BuildStep {
+  statement: DdlStatement;
+  index: IndexBuild;
+  last: boolean;
+}
+const LIVE_BUILDER_POLL_MS = 1_000;
+const ROUNDS_MAX = 10;
+
+type Next = 'done' | 'build' | 'drop-invalid' | { waitFor: Intent };
+
+export async function applyIndexBuild(work: DdlWork, step: BuildStep): Promise<void> {
+  for (let round = 1; round <= ROUNDS_MAX; ) {
+    const next = await work.database.session((session) => buildRound(work, step, session));
+    if (next === 'done') return;
+    if (typeof next === 'object') {
+      work.onWait(`waits for the index build that an earlier worker began (pid ${next.waitFor.pid})`);
+      await wait(LIVE_BUILDER_POLL_MS, work.signal);
+    } else {
+      round += 1;
+    }
+  }
+  throw new SwitchbackError(
+    'StatementFailed',
+    `${statementLabel(step.statement)}: the index is still invalid after ${ROUNDS_MAX} builds`,
+    {
+      hint: 'look at the log of Postgres for what ends the builds',
+      fields: { statement: step.statement.number },
+    },
+  );
+}
+
+async function buildRound(work: DdlWork, step: BuildStep, session: DirectSession): Promise<Next> {
+  const { database, signal } = work;
+  const next = await cancellable(database, session.pid, signal, () =>
+    session.transaction((transaction) => decide(work, step, { transaction, pid: session.pid })),
+  );
+  if (next === 'drop-invalid') {
+    await cancellable(database, session.pid, signal, () => dropConcurrently(session, step.index));
+  } else if (next === 'build') {
+    await build(work, step, session);
+  }
+  return next;
+}
+
+/** Looks at the ledger and the catalog, and writes the intent or the record that follows from them. */
+async function decide(work: DdlWork, step: BuildStep, at: { transaction: Queryable; pid: string }): Promise<Next> {
+  const { statement, index, last } = step;
+  const { transaction } = at;
+  const { detail } = await enterDdl(work, transaction);
+  if (isDone(detail, statement)) return 'done';
+  const found = await findRelation(transaction, index.schema, index.name);
+  const intent = detail.intent;
+  const definition = intent?.definition ?? (await expected(work, step, transaction));
+  const alike = found !== null && found.table === index.table && found.definition === definition;
+  if (found !== null && (!alike || (intent === null && !(index.ifNotExists && found.valid))))
+    throw foreign(step, found, definition);
+  if (found?.valid === true) {
+    const made = intent === null ? null : await indexObject(transaction, index.schema, index.name);
+    await recordBuilt(work, { transaction, detail, statement, made, last });
+    return 'done';
+  }
+  if (intent !== null && intent.pid !== '') {
+    if ((await builderState(transaction, intent)) === 'active') return { waitFor: intent };
+    // A session that isn't building belongs to a worker that hangs: it must not begin after we have looked.
+    await terminate(transaction, [intent]);
+  }
+  if (found !== null) return 'drop-invalid';
+  await recordIntent(work, transaction, detail, await intentOf(step, at, definition));
+  return 'build';
+}
+
+async function expected(work: DdlWork, { statement, index }: BuildStep, transaction: Queryable): Promise<string> {
+  try {
+    return await expectedDefinition(transaction, work.schema, index);
+  } catch (error) {
+    throw failedStatement(statement, error);
+  }
+}
+
+async function intentOf(
+  { statement, index }: BuildStep,
+  { transaction, pid }: { transaction: Queryable; pid: string },
+  definition: string,
+): Promise<Intent> {
+  const [self] = await transaction.query(
+    'SELECT backend_start::text AS started FROM pg_stat_activity WHERE pid = pg_backend_pid()',
+  );
+  return {
+    statement: statement.number,
+    fingerprint: fingerprintOf(statement.text),
+    schema: index.schema,
+    name: index.name,
+    definition,
+    dropped: null,
+    pid,
+    backendStart: self?.['started'] ?? '',
+  };
+}
+
+async function recordBuilt(
+  work: DdlWork,
+  {
+    transaction,
+    detail,
+    statement,
+    made,
+    last,
+  }: {
+    transaction: Queryable;
+    detail: DdlDetail;
+    statement: DdlStatement;
+    made: CatalogObject | null;
+    last: boolean;
+  },
+): Promise<void> {
+  const difference = { created: made === null ? [] : [made], dropped: [], renamed: [], changed: [] };
+  const done = { fingerprint: fingerprintOf(statement.text), scope: statement.scope, difference, irreversible: [] };
+  await recordDone(work, transaction, detail, done, last);
+}
+
+async function build(work: DdlWork, { statement, index }: BuildStep, session: DirectSession): Promise<void> {
+  await prepareConcurrent(session, work.schema);
+  const stop = reportBuild(work, session.pid, `builds index "${index.name}"`);
+  try {
+    await cancellable(work.database, session.pid, work.signal, () => session.query(statement.text));
+  } catch (error) {
+    // What is left is invalid and in everyone's way. Where it can't go now, the next round or the undo finds it.
+    if (!work.signal.aborted) await dropLeftover(work, index);
+    throw failedStatement(statement, error);
+  } finally {
+    await stop();
+  }
+}
+
+async function dropLeftover({ database, signal }: DdlWork, index: IndexBuild): Promise<void> {
+  try {
+    const left = await findRelation(database, index.schema, index.name);
+    if (left === null || left.valid || left.table !== index.table) return;
+    await database.session((session) =>
+      cancellable(database, session.pid, signal, () => dropConcurrently(session, index)),
+    );
+  } catch {
+    // The failure of the build itself is what is reported.
+  }
+}
+
+/** No `lock_timeout`: each try that times out would leave an invalid index. The server notices a client that is gone. */
+export async function prepareConcurrent(session: DirectSession, schema: string): Promise<void> {
+  await session.query(`SET lock_timeout = 0; SET statement_timeout = 0; SET search_path = ${quoteIdentifier(schema)}`);
+  // Not every platform's Postgres can look whether the client is still there.
+  await session.query("SET client_connection_check_interval = '2s'").catch(() => undefined);
+}
+
+export const dropConcurrently = (
+  session: DirectSession,
+  { schema, name }: Pick<IndexBuild, 'schema' | 'name'>,
+): Promise<unknown> => session.query(`DROP INDEX CONCURRENTLY IF EXISTS ${quoteTable(schema, name)}`);
+
+/** Whether the session that was recorded as builder is still there, and at work. */
+export async function builderState(
+  queryable: Queryable,
+  { pid, backendStart }: Intent,
+): Promise<'active' | 'idle' | 'gone'> {
+  const [row] = await queryable.query(
+    'SELECT state FROM pg_stat_activity WHERE pid = $1::int AND backend_start = $2::timestamptz AND pid <> pg_backend_pid()',
+    [pid, backendStart],
+  );
+  if (row === undefined) return 'gone';
+  return row['state'] === 'active' ? 'active' : 'idle';
+}
+
+/** Ends a build that was begun and not recorded: for the undo. Whoever still builds is our own, and stops. */
+export async function endBuild(database: Database, intent: Intent): Promise<void> {
+  if (intent.pid !== '') await terminate(database, [intent]);
+}
+
+function foreign({ statement, index }: BuildStep, found: FoundRelation, definition: string): SwitchbackError {
+  const what =
+    found.table === null
+      ? 'a relation of that name that is not an index'
+      : found.definition === definition && found.table === index.table
+        ? `an index of that name that was there before${found.valid ? '' : ', invalid'}`
+        : `another index of that name, on "${found.table}" ${found.definition}`;
+  return new SwitchbackError('ForeignObject', `${statementLabel(statement)}: there is ${what}; it is left alone`, {
+    hint: 'give the index of the plan another name, or remove the one that is there yourself',
+    fields: { statement: statement.number, schema: index.schema, index: index.name },
+  });
+}

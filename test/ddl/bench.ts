@@ -1,0 +1,63 @@
+import { onTestFinished } from 'vitest';
+import { ddl } from '../../src/activities/ddl.ts';
+import type { EffectResult } from '../../src/activities/effect.ts';
+import { type CatalogSnapshot, catalogJson, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
+import type { Database, Row } from '../../src/adapters/postgres/database.ts';
+import type { RunRef } from '../../src/messages/index.ts';
+import type { StepOf } from '../../src/plan/index.ts';
+import { type EffectBench, effectBench } from '../harness/effect-context.ts';
+import { freshDatabase } from '../harness/servers.ts';
+
+/** A fresh database with a ledger, and `ddl` steps run on it by hand. */
+export interface DdlBench extends EffectBench {
+  url: string;
+  database: Database;
+  step(up: string, fields?: Partial<StepOf<'ddl'>>): StepOf<'ddl'>;
+  up(step: StepOf<'ddl'>, options?: Options): Promise<EffectResult>;
+  down(step: StepOf<'ddl'>, options?: Options): Promise<EffectResult>;
+  snapshot(): Promise<CatalogSnapshot>;
+  /** The snapshot as plain JSON, for comparing. */
+  schema(): Promise<unknown>;
+  query(sql: string): Promise<Row[]>;
+}
+export interface Options {
+  run?: Partial<RunRef>;
+  signal?: AbortSignal;
+  onNote?: (note: string) => void;
+}
+
+export async function ddlBench(setUp = ''): Promise<DdlBench> {
+  const fresh = await freshDatabase('ddl');
+  const bench = await effectBench(fresh.url);
+  onTestFinished(() => bench.close());
+  const database = bench.databases.get('app');
+  if (setUp !== '') await database.session((session) => session.query(setUp));
+  const effect =
+    (direction: 'up' | 'down') =>
+    (step: StepOf<'ddl'>, { run, ...options }: Options = {}): Promise<EffectResult> =>
+      ddl[direction](bench.input<'ddl'>(step, { direction, run: bench.run(run) }), bench.context(options));
+  const snapshot = (): Promise<CatalogSnapshot> => database.session((session) => catalogSnapshot(session));
+  return {
+    ...bench,
+    url: fresh.url,
+    database,
+    step: (up, fields) => ({ ...ddlDefaults, id: 'change', up, ...fields }),
+    up: effect('up'),
+    down: effect('down'),
+    snapshot,
+    schema: async () => catalogJson(await snapshot()),
+    query: (sql) => database.session((session) => session.query(sql)),
+  };
+}
+
+const ddlDefaults = {
+  uses: 'ddl',
+  database: 'app',
+  schema: 'public',
+  needs: [],
+  guards: [],
+  retry: { initialInterval: '1s', maximumInterval: '30s', attempts: 10 },
+  lockTimeout: '1s',
+  allow: [],
+  killBlockers: false,
+} as const satisfies Partial<StepOf<'ddl'>> as unknown as Omit<StepOf<'ddl'>, 'id' | 'up'>;
