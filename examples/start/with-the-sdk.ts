@@ -1,14 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
-import { Switchback } from 'switchback';
+import { Switchback } from '../../src/client/index.ts';
 
-const switchback = await Switchback.connect(); // Temporal's own TEMPORAL_* variables say where
-const plan = parse(await readFile('examples/split-full-name/plan.yaml', 'utf8'));
+await using switchback = await Switchback.connect(); // Temporal's own TEMPORAL_* variables say where
+const plan = await readFile('examples/split-full-name/plan.yaml', 'utf8');
 
 const migration = await switchback.start(plan, { requestedBy: 'deploy@example.com' });
 for await (const status of migration.watch()) {
   console.log(status.status, status.reason);
 }
-const result = await migration.result(); // throws with code RolledBack where it was rolled back
+const result = await migration.result(); // throws SwitchbackError with code RolledBack where it was rolled back
 console.log(result.message);
-await switchback.close();

@@ -7,6 +7,7 @@ export const FLAG = 'read-split-names';
 export type Path = 'old' | 'new';
 const FLAG_REFRESH_MS = 1_000;
 const POOL_CONNECTIONS_MAX = 10;
+const FLAGS_KNOWN_MAX_MS = 15_000;
 
 export interface NameServiceOptions {
   of: ServiceTable;
@@ -56,16 +57,15 @@ export class NameService {
   /** Connects and waits until the flag client has heard from Unleash. */
   static async start(options: NameServiceOptions): Promise<NameService> {
     const unleash = new Unleash({
-      url: options.unleash.url,
+      url: new URL('/api', options.unleash.url).href,
       appName: options.of.service,
       instanceId: `${options.of.service}-1`,
       customHeaders: { Authorization: options.unleash.clientToken },
       refreshInterval: FLAG_REFRESH_MS,
       storageProvider: new InMemStorageProvider(),
     });
-    unleash.on('error', () => undefined);
     unleash.on('warn', () => undefined);
-    await new Promise<void>((resolve) => unleash.once('synchronized', resolve));
+    await synchronized(unleash, options.of.service);
     return new NameService(options, unleash);
   }
 
@@ -119,4 +119,19 @@ export class NameService {
     const percent = Math.max(0, ...strategies.map((strategy) => Number(strategy.parameters?.['rollout'] ?? 0)));
     if (percent >= this.#failsFromPercent) throw new Error('the cache of split names is full');
   }
+}
+
+/** Waits for the first answer of Unleash; until then every flag would be off. */
+async function synchronized(unleash: Unleash, service: string): Promise<void> {
+  let last = 'no answer';
+  unleash.on('error', (error: Error) => {
+    last = error.message;
+  });
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    unleash.destroy();
+    late.reject(new Error(`${service} doesn't get its flags from Unleash: ${last}`));
+  }, FLAGS_KNOWN_MAX_MS);
+  await Promise.race([new Promise<void>((resolve) => unleash.once('synchronized', resolve)), late.promise]);
+  clearTimeout(timer);
 }
