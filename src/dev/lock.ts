@@ -8,7 +8,7 @@ export type LockAttempt = { held: true; release(): void } | { held: false; owner
  * Tells a process from a later one with the same id: containers count from 1 again at each start. Null where there is
  * no such process.
  */
-function stampOf(pid: number): string | null {
+export function stampOf(pid: number): string | null {
   try {
     if (process.platform === 'linux') {
       // Field 22 of proc(5)'s stat is the start time; the name before it is in brackets and may contain spaces.

@@ -1,6 +1,9 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES, SwitchbackError } from '../messages/index.ts';
+import { stampOf } from './lock.ts';
 import { freePort } from './ports.ts';
 import { startProcess, startServer } from './server-process.ts';
 import { findTemporal, type Say } from './temporal-binary.ts';
@@ -11,6 +14,7 @@ const READY_MAX_MS = 60_000;
 const PROBE_MAX_MS = 2_000;
 const CONNECT_MAX_MS = 10_000;
 const STOP_GRACE_MS = 10_000;
+const ORPHAN_POLL_MS = 100;
 /** In file order. Eager execution halves the time of a sequential step; the rest is what the demo's speed needs. */
 const DYNAMIC_CONFIG = { 'system.enableActivityEagerExecution': true };
 /** WAL: three times the activities per second of the default, and no acknowledged signal lost on SIGKILL. */
@@ -43,6 +47,8 @@ export async function startTemporal(options: {
   if (given) return useTemporal(given);
 
   const command = await findTemporal(options.say ?? ((line) => console.error(line)));
+  const pidFile = join(options.dir, 'temporal.pid');
+  await endOrphan(pidFile);
   return startServer({ name: 'Temporal', logFile: options.logFile }, async (tryNumber) => {
     const [port, uiPort] = await Promise.all([
       freePort(tryNumber === 1 ? options.port : 0),
@@ -63,9 +69,25 @@ export async function startTemporal(options: {
       stopSignal: 'SIGTERM',
       graceMs: STOP_GRACE_MS,
     });
+    writeFileSync(pidFile, JSON.stringify({ pid: started.pid, stamp: stampOf(started.pid) }));
     const result = { ...started, address, ui: `http://${HOST}:${uiPort}` };
     return { process: started, probe: () => answers(address), timeoutMs: READY_MAX_MS, result };
   });
+}
+
+/**
+ * Two servers on one file would spoil it. Where a parent was killed its keeper ends the server within seconds; that is
+ * waited for here, and done where the keeper was killed too.
+ */
+async function endOrphan(pidFile: string): Promise<void> {
+  if (!existsSync(pidFile)) return;
+  const { pid, stamp } = JSON.parse(readFileSync(pidFile, 'utf8')) as { pid: number; stamp: string | null };
+  const deadline = Date.now() + STOP_GRACE_MS;
+  while (stamp !== null && stampOf(pid) === stamp) {
+    process.kill(pid, Date.now() < deadline ? 'SIGTERM' : 'SIGKILL');
+    await delay(ORPHAN_POLL_MS);
+  }
+  rmSync(pidFile, { force: true });
 }
 
 const pairs = (flag: string, values: Readonly<Record<string, string | boolean>>): string[] =>

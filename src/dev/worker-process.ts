@@ -1,11 +1,19 @@
+import { writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { SwitchbackError } from '../messages/index.ts';
+import { ERROR_CODES, type ErrorCode, SwitchbackError } from '../messages/index.ts';
 import { DEV_SERVERS_VARIABLE, HEALTH_PORT_VARIABLE } from '../worker/config.ts';
 import type { DevFile } from './dev-file.ts';
 import { freePort } from './ports.ts';
-import { logSince, logSize, type ServerProcess, startProcess, untilReady } from './server-process.ts';
+import {
+  logSince,
+  logSize,
+  type ServerProcess,
+  type ServerProcessOptions,
+  startProcess,
+  untilReady,
+} from './server-process.ts';
 
 const READY_MAX_MS = 60_000;
 const PROBE_MAX_MS = 1_000;
@@ -36,7 +44,7 @@ export interface SupervisedWorker {
  * Runs a worker as a child process and starts another one whenever it dies, with growing delays. Resolves when the
  * first one is ready.
  *
- * @throws SwitchbackError ConfigInvalid where it says that its input is wrong, or dies three times before it is ready
+ * @throws SwitchbackError with the worker's own code, where it says why it doesn't start, after at most three tries
  */
 export async function superviseWorker(options: WorkerOptions): Promise<SupervisedWorker> {
   const logFile = join(options.dataDir, 'worker.log');
@@ -45,18 +53,23 @@ export async function superviseWorker(options: WorkerOptions): Promise<Supervise
 
   const startOnce = async (): Promise<ServerProcess> => {
     const port = await freePort();
+    stopping.signal.throwIfAborted();
     current = await startProcess(workerProcess(options, port, logFile));
     options.onStart(current.pid);
+    // It was told to stop while the process was being made, too late for `stop` to know of it.
+    if (stopping.signal.aborted) await current.stop();
     await untilReady(current, () => healthy(port), READY_MAX_MS);
     return current;
   };
-  const stop = async (): Promise<void> => {
-    stopping.abort();
-    await current?.stop();
-  };
   const first = await firstStart(startOnce, () => current, logFile);
-  void keepRunning(first, startOnce, () => current, stopping.signal, options.say);
-  return { stop };
+  const running = keepRunning(first, startOnce, () => current, stopping.signal, options.say);
+  return {
+    stop: async () => {
+      stopping.abort();
+      await current?.stop();
+      await running;
+    },
+  };
 }
 
 async function firstStart(
@@ -72,13 +85,39 @@ async function firstStart(
       await current()?.stop();
       const how = await current()?.ended;
       if (tries < FIRST_STARTS_MAX && how !== `code ${EXIT_INPUT_WRONG}`) continue;
-      const log = logSince(logFile, from);
-      throw new SwitchbackError('ConfigInvalid', `the worker does not start (${how ?? String(error)}):\n${log}`, {
-        hint: `the whole log is ${logFile}`,
-        cause: error,
-      });
+      throw notStarted(how ?? String(error), logSince(logFile, from), logFile, error);
     }
   }
+}
+
+/** The worker's own last words, where it had any: it logs JSON, a line each. */
+function notStarted(how: string, log: string, logFile: string, cause: unknown): SwitchbackError {
+  const FATAL = 60;
+  for (const line of log.split('\n').toReversed()) {
+    try {
+      const { level, code, msg, hint } = JSON.parse(line) as {
+        level: number;
+        code: string;
+        msg: string;
+        hint?: string;
+      };
+      if (level !== FATAL) continue;
+      return new SwitchbackError(
+        code in ERROR_CODES ? (code as ErrorCode) : 'ConfigInvalid',
+        `the worker does not start: ${msg}`,
+        {
+          hint: hint ?? `its log is ${logFile}`,
+          cause,
+        },
+      );
+    } catch {
+      // Not a line of the log; the one before may be.
+    }
+  }
+  return new SwitchbackError('ConfigInvalid', `the worker does not start (${how})\n${log}`, {
+    hint: `its log is ${logFile}`,
+    cause,
+  });
 }
 
 async function keepRunning(
@@ -107,11 +146,8 @@ async function keepRunning(
   }
 }
 
-function workerProcess(
-  { configFile, servers }: WorkerOptions,
-  port: number,
-  logFile: string,
-): Parameters<typeof startProcess>[0] {
+function workerProcess(options: WorkerOptions, port: number, logFile: string): ServerProcessOptions {
+  const { configFile, servers } = options;
   const main = fileURLToPath(new URL(`../worker/main${extname(import.meta.url)}`, import.meta.url));
   return {
     name: 'the worker',
@@ -119,7 +155,7 @@ function workerProcess(
     args: [main, ...(configFile === null ? [] : ['--config', configFile])],
     // It gets the whole environment: the configuration's ${VARIABLES} come from there.
     env: {
-      ...workerEnvironment(servers),
+      ...workerEnvironment(options),
       [DEV_SERVERS_VARIABLE]: JSON.stringify(servers),
       [HEALTH_PORT_VARIABLE]: String(port),
     },
@@ -129,12 +165,15 @@ function workerProcess(
   };
 }
 
-/** Our environment; where Temporal is embedded, without what would point to another one or ask for TLS. */
-function workerEnvironment(servers: DevFile): Record<string, string> {
+/** Our environment; where Temporal is embedded, without what would lead to another one, be it variables or a profile. */
+function workerEnvironment({ servers, dataDir }: WorkerOptions): Record<string, string> {
   const given = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  if (servers.temporal.ui === null) return Object.fromEntries(given);
+  if (servers.pids.temporal === null) return Object.fromEntries(given);
+  // Empty, because the worker of `switchback dev` uses the embedded server, whatever the user's own profile says.
+  const profile = join(dataDir, 'temporal-profile.toml');
+  writeFileSync(profile, '[profile.default]\n');
   const others = given.filter(([name]) => !name.startsWith('TEMPORAL_'));
-  return { ...Object.fromEntries(others), TEMPORAL_ADDRESS: servers.temporal.address };
+  return { ...Object.fromEntries(others), TEMPORAL_ADDRESS: servers.temporal.address, TEMPORAL_CONFIG_FILE: profile };
 }
 
 async function healthy(port: number): Promise<void> {
