@@ -1,0 +1,42 @@
+import type { RangeRow } from '../adapters/postgres/range-ledger.ts';
+import { MovingRate } from '../analysis/moving-rate.ts';
+import type { Progress } from '../messages/index.ts';
+
+type RangeState = Pick<RangeRow, 'id' | 'keysDone' | 'rowsDone' | 'open'>;
+
+/** How far the ranges of a walk are: by the table's statistics first, exact for the ranges that are done. */
+export class BackfillProgress {
+  readonly #guess: number;
+  readonly #ranges = new Map<string, RangeState>();
+  readonly #rate = new MovingRate();
+
+  constructor(rowsGuessed: number) {
+    this.#guess = rowsGuessed;
+  }
+
+  note(range: RangeState, atMs: number): void {
+    this.#ranges.set(range.id, { ...range });
+    this.#rate.note(atMs, this.#done());
+  }
+
+  now(): Progress {
+    const ranges = [...this.#ranges.values()];
+    const share = this.#guess / Math.max(1, ranges.length);
+    const total = ranges.reduce(
+      (sum, range) => sum + (range.open ? Math.max(share, range.keysDone) : range.keysDone),
+      0,
+    );
+    const done = this.#done();
+    const perSecond = this.#rate.perSecond;
+    return {
+      done,
+      total: Math.max(done, Math.round(total)),
+      perSecond: perSecond === null ? null : Math.round(perSecond),
+      etaSeconds: this.#rate.etaSeconds(total - done),
+    };
+  }
+
+  #done(): number {
+    return [...this.#ranges.values()].reduce((sum, range) => sum + range.keysDone, 0);
+  }
+}

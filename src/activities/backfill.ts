@@ -1,0 +1,216 @@
+import { assertRowErrors, retryRowErrors } from '../adapters/postgres/backfill-errors.ts';
+import {
+  type BackfillPlan,
+  changeWhole,
+  closeBackfill,
+  planBackfill,
+  procedureName,
+} from '../adapters/postgres/backfill-plan.ts';
+import { dropProcedure } from '../adapters/postgres/backfill-procedure.ts';
+import { leftToSweep, writersToWaitFor } from '../adapters/postgres/backfill-sweep.ts';
+import type { Database } from '../adapters/postgres/database.ts';
+import { quoteTable } from '../adapters/postgres/identifier.ts';
+import { wait } from '../adapters/postgres/lock-ladder.ts';
+import { cutTable } from '../adapters/postgres/range-cut.ts';
+import { addRanges, listRanges, type RangeOwner } from '../adapters/postgres/range-ledger.ts';
+import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
+import { StepLedger, type StepKey, type StepRecord } from '../adapters/postgres/step-ledger.ts';
+import { SwitchbackError } from '../messages/index.ts';
+import { BackfillProgress } from './backfill-progress.ts';
+import { walkAll } from './backfill-walk.ts';
+import { dualWriteOf, refuseFields } from './dual-write-of.ts';
+import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+
+type Input = EffectInput<'backfill'>;
+
+/** Ranges a table is cut into at least, so that a later change of parallelism finds something to share out. */
+const RANGES_MIN = 8;
+const RANGES_PER_WORKER = 4;
+/** Below this the cut costs more than it gives. */
+const CUT_ROWS_MIN = 20_000;
+const SWEEPS_MAX = 20;
+const LOOK_FOR_WRITERS_EVERY_MS = 200;
+
+/** Changes the rows of a table in chunks, each committed with its cursor; resumes wherever it was left. */
+export const backfill: Effect<'backfill'> = {
+  async up(input, context) {
+    refuseUnsupported(input);
+    const job = jobOf(input, context);
+    const { run, step } = input;
+    const wish = await wishOf(input, context);
+    const prepared = await job.database.transaction(async (session) => {
+      const record = await job.ledger.enter(session, job.key);
+      if (record.state === 'applied') return resultOf(record);
+      const plan = await planBackfill(
+        session,
+        wish,
+        procedureName(run, step.id),
+        (record.detail['sweeps'] as boolean | undefined) ?? null,
+      );
+      if (plan.work === null) {
+        const rows = await changeWhole(session, plan, job.owner, input.requestedBy);
+        return finished(job, session, `${count(rows)} changed in one transaction`);
+      }
+      for (const statement of plan.statements) await session.query(statement);
+      await job.ledger.record(session, job.key, 'intended', {
+        detail: { sweeps: plan.sweeps, object: quoteTable(plan.shape.schema, plan.shape.table) },
+      });
+      if ((await listRanges(session, job.owner)).length === 0) await cut(session, job, plan, step);
+      return plan;
+    });
+    if ('note' in prepared) return prepared;
+    await carryOut(job, prepared, input, context);
+    return finish(job, prepared, input);
+  },
+
+  async down(input, context) {
+    const job = jobOf(input, context);
+    return job.database.transaction(async (session) => {
+      const record = await job.ledger.enter(session, job.key);
+      if (record.state === 'undone') return resultOf(record);
+      const rows = await closeBackfill(session, job.owner, input.requestedBy, record.state === 'applied');
+      await session.query(dropProcedure(procedureName(input.run, input.step.id)));
+      const kept =
+        input.step.of === undefined
+          ? 'they keep their new values (preserve: false)'
+          : 'the columns go with the steps that made them';
+      const note = rows === 0 ? 'no row had been changed' : `${count(rows)} had been changed; ${kept}`;
+      await job.ledger.record(session, job.key, 'undone', { note });
+      return { note, progress: null };
+    });
+  },
+};
+
+interface Job {
+  database: Database;
+  ledger: StepLedger;
+  key: StepKey;
+  owner: RangeOwner;
+}
+type Session = Parameters<Parameters<Database['transaction']>[0]>[0];
+
+function jobOf({ run, phase, step, of }: Input, { deps }: EffectContext): Job {
+  const database = deps.databases.get(step.database ?? of?.database ?? '');
+  return {
+    database,
+    ledger: new StepLedger(database),
+    key: { run, phase, step: step.id, kind: step.uses },
+    owner: { run, step: step.id },
+  };
+}
+
+function refuseUnsupported({ step }: Input): void {
+  const { maxReplicaLag, maxLockWaits, maxActiveConnections, sql, http } = step.throttle;
+  refuseFields('backfill', step.id, {
+    preserve: step.preserve,
+    'throttle.maxReplicaLag': maxReplicaLag !== undefined,
+    'throttle.maxLockWaits': maxLockWaits !== undefined,
+    'throttle.maxActiveConnections': maxActiveConnections !== undefined,
+    'throttle.sql': sql !== undefined,
+    'throttle.http': http !== undefined,
+  });
+}
+
+/** What is to be set where: from the dual write it is `of`, or from the step itself. */
+async function wishOf({ run, step, of }: Input, { deps }: EffectContext): Promise<Parameters<typeof planBackfill>[1]> {
+  const key = step.key === undefined ? null : [step.key].flat();
+  const where = step.where ?? null;
+  if (of === null)
+    return { schema: step.schema, table: step.table ?? '', set: step.set ?? {}, where, marker: null, key };
+  const { schema, table, up, marker } = await dualWriteOf(deps, run, of);
+  return { schema, table, set: up, where, marker, key };
+}
+
+async function cut(session: Session, { owner }: Job, { shape, key }: BackfillPlan, step: Input['step']): Promise<void> {
+  if (key === null) return;
+  const wished =
+    rowsGuessed(shape) < CUT_ROWS_MIN ? step.parallelism : Math.max(RANGES_MIN, step.parallelism * RANGES_PER_WORKER);
+  await addRanges(session, owner, await cutTable(session, shape, key, wished), step.chunk.rows);
+}
+
+async function carryOut(job: Job, plan: BackfillPlan, input: Input, context: EffectContext): Promise<void> {
+  const { database, owner } = job;
+  const { work } = plan;
+  if (work === null) return;
+  const fence = (session: Session) => job.ledger.fence(session, input.run);
+  await retryRowErrors(database, owner, work, { requestedBy: input.requestedBy, fence });
+  const progress = new BackfillProgress(rowsGuessed(plan.shape));
+  for (let sweep = 0; ; sweep++) {
+    await walkAll(
+      { database, owner, work, procedure: procedureName(input.run, input.step.id) },
+      progress,
+      input,
+      context,
+    );
+    if (!plan.sweeps) return;
+    await waitForWriters(job, plan, progress, context);
+    const setAside = await assertRowErrors(database, owner, input.step.maxRowErrors);
+    const left = await leftToSweep(database, work);
+    if (left <= setAside) return;
+    if (sweep >= SWEEPS_MAX) throw neverDone(input, left);
+    await database.transaction(async (session) => {
+      await job.ledger.enter(session, job.key);
+      const open = (await listRanges(session, owner)).some((range) => range.open);
+      if (!open)
+        await addRanges(session, owner, await cutTable(session, work.shape, work.key, 1), input.step.chunk.rows);
+    });
+  }
+}
+
+const neverDone = ({ step }: Input, left: number): SwitchbackError =>
+  new SwitchbackError(
+    'ConditionUnmet',
+    `after ${SWEEPS_MAX} sweeps ${count(left)} still match \`where\` of step "${step.id}"`,
+    {
+      hint: 'put a dual write before the backfill, so that clients stop writing such rows',
+      fields: { step: step.id, rows: left },
+    },
+  );
+
+/** Rows that a transaction has written but not yet committed can't be seen: those writers are waited for. */
+async function waitForWriters(
+  { database }: Job,
+  { shape }: BackfillPlan,
+  progress: BackfillProgress,
+  { signal, report }: EffectContext,
+): Promise<void> {
+  const before = await writersToWaitFor(database, shape);
+  for (let now = before; now.some((writer) => before.includes(writer)); now = await writersToWaitFor(database, shape)) {
+    report({ progress: progress.now(), note: `waits for ${now.length} transactions that write the table to end` });
+    await wait(LOOK_FOR_WRITERS_EVERY_MS, signal);
+  }
+}
+
+async function finish(job: Job, plan: BackfillPlan, { step, run }: Input): Promise<EffectResult> {
+  const setAside = await assertRowErrors(job.database, job.owner, step.maxRowErrors);
+  return job.database.transaction(async (session) => {
+    const record = await job.ledger.enter(session, job.key);
+    if (record.state === 'applied') return resultOf(record);
+    const ranges = await listRanges(session, job.owner);
+    const rows = ranges.reduce((sum, range) => sum + range.rowsDone, 0);
+    await session.query(dropProcedure(procedureName(run, step.id)));
+    const aside = setAside === 0 ? '' : `; ${count(setAside)} set aside (switchback.row_errors)`;
+    const unswept =
+      plan.work?.marker === null && !plan.sweeps ? '; rows written meanwhile were not looked for again' : '';
+    return finished(
+      job,
+      session,
+      `${count(rows)} changed${aside}${unswept}`,
+      ranges.reduce((sum, range) => sum + range.keysDone, 0),
+    );
+  });
+}
+
+async function finished(job: Job, session: Session, note: string, keys?: number): Promise<EffectResult> {
+  const progress = keys === undefined ? null : { done: keys, total: keys, perSecond: null, etaSeconds: 0 };
+  await job.ledger.record(session, job.key, 'applied', { note, detail: { keys: keys ?? null } });
+  return { note, progress };
+}
+
+function resultOf(record: StepRecord): EffectResult {
+  const keys = record.detail['keys'] as number | null | undefined;
+  const progress = typeof keys === 'number' ? { done: keys, total: keys, perSecond: null, etaSeconds: 0 } : null;
+  return { note: record.note ?? 'done before', progress };
+}
+
+const count = (rows: number): string => `${rows.toLocaleString('en-US')} ${rows === 1 ? 'row' : 'rows'}`;

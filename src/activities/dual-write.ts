@@ -1,0 +1,96 @@
+import type { Queryable } from '../adapters/postgres/database.ts';
+import { dualWriteNames, planDualWrite, removeDualWrite } from '../adapters/postgres/dual-write.ts';
+import type { DualWriteDetail } from '../adapters/postgres/dual-write-function.ts';
+import { quoteTable } from '../adapters/postgres/identifier.ts';
+import { climbLadder, LADDER } from '../adapters/postgres/lock-ladder.ts';
+import { StepLedger, type StepKey } from '../adapters/postgres/step-ledger.ts';
+import { refuseFields } from './dual-write-of.ts';
+import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+
+type Input = EffectInput<'dual-write'>;
+
+/** Keeps old and new columns of a table in step by triggers. Each effect is one transaction under a short lock. */
+export const dualWrite: Effect<'dual-write'> = {
+  async up(input, context) {
+    const { step } = input;
+    refuseFields('dual-write', step.id, { from: step.from !== undefined, to: step.to !== undefined });
+    const table = step.table ?? '';
+    const wish = { schema: step.schema, table, up: step.up, down: step.down ?? null, bothWritten: step.bothWritten };
+    const names = dualWriteNames(input.run, step.id);
+    return underLock(
+      input,
+      context,
+      `the triggers of step "${step.id}" on ${quoteTable(step.schema, table)}`,
+      async (session, ledger, key, lock) => {
+        const record = await ledger.enter(session, key);
+        if (record.state === 'applied') return { note: record.note ?? 'already in force', progress: null };
+        const { detail, statements } = await planDualWrite(session, wish, names);
+        await lock();
+        for (const statement of statements) await session.query(statement);
+        const note = describe(detail);
+        await ledger.record(session, key, 'applied', { detail: { dualWrite: detail }, note });
+        return { note, progress: null };
+      },
+    );
+  },
+
+  async down(input, context) {
+    const { step } = input;
+    const purpose = `removing the triggers of step "${step.id}" from ${quoteTable(step.schema, step.table ?? '')}`;
+    return underLock(input, context, purpose, async (session, ledger, key, lock) => {
+      const record = await ledger.enter(session, key);
+      const detail = record.detail['dualWrite'] as DualWriteDetail | undefined;
+      // Without a detail nothing of ours was ever made here: what has such a name is someone else's.
+      const made = detail !== undefined && (record.state === 'applied' || record.state === 'undoing');
+      if (made) {
+        await lock();
+        for (const statement of removeDualWrite(detail)) await session.query(statement);
+      }
+      const note = made ? 'triggers and marker removed' : 'nothing to remove';
+      if (record.state !== 'undone') await ledger.record(session, key, 'undone', { note });
+      return { note, progress: null };
+    });
+  },
+};
+
+const describe = ({ schema, table, up, down }: DualWriteDetail): string => {
+  const names = Object.keys(up).join(', ');
+  return down === null
+    ? `${names} of ${quoteTable(schema, table)} follow the old columns`
+    : `${names} and ${Object.keys(down).join(', ')} of ${quoteTable(schema, table)} are kept in step`;
+};
+
+type Work = (
+  session: Queryable,
+  ledger: StepLedger,
+  key: StepKey,
+  lock: () => Promise<unknown>,
+) => Promise<EffectResult>;
+
+/** Runs `work` in one transaction; what follows its `lock()` gives up after a short wait and is tried again. */
+async function underLock(
+  { run, phase, step }: Input,
+  context: EffectContext,
+  purpose: string,
+  work: Work,
+): Promise<EffectResult> {
+  const database = context.deps.databases.get(step.database);
+  const ledger = new StepLedger(database);
+  const key: StepKey = { run, phase, step: step.id, kind: step.uses };
+  return database.session((session) =>
+    climbLadder(
+      {
+        database,
+        pid: session.pid,
+        limits: LADDER,
+        signal: context.signal,
+        purpose,
+        onWait: (note) => context.report({ progress: null, note }),
+      },
+      (lockTimeoutMs) =>
+        session.transaction((inner) =>
+          work(inner, ledger, key, () => inner.query(`SET LOCAL lock_timeout = ${Math.ceil(lockTimeoutMs)}`)),
+        ),
+    ),
+  );
+}

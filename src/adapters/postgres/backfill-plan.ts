@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import { type RunRef, SwitchbackError } from '../../messages/index.ts';
+import { type BackfillWork, backfillProcedure, updateRows } from './backfill-procedure.ts';
+import { whereEnds } from './backfill-sweep.ts';
+import type { Queryable } from './database.ts';
+import { quoteIdentifier, quoteTable } from './identifier.ts';
+import { recordLineage } from './lineage.ts';
+import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
+import { listRanges, type RangeOwner } from './range-ledger.ts';
+import { referencedColumns, searchPath } from './table-expressions.ts';
+import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
+
+export interface BackfillWish {
+  schema: string;
+  table: string;
+  set: Readonly<Record<string, string>>;
+  where: string | null;
+  marker: string | null;
+  /** Columns of the key to walk along; null: the primary key or another unique one. */
+  key: readonly string[] | null;
+}
+export interface BackfillPlan {
+  shape: TableShape;
+  wish: BackfillWish;
+  key: Key | null;
+  /** Null for a small table without a key: it is changed in one statement. */
+  work: BackfillWork | null;
+  /** Whether rows that come later are looked for again. */
+  sweeps: boolean;
+  statements: string[];
+}
+
+export const procedureName = (run: RunRef, step: string): string =>
+  `backfill_${createHash('sha256')
+    .update(JSON.stringify([run.migration, run.version, step]))
+    .digest('hex')
+    .slice(0, 10)}`;
+
+/**
+ * Checks the wish against the catalog. `session` must be in a transaction, which keeps nothing of it. Throws
+ * `StatementFailed` for what can't be set, `KeyMissing` where there is nothing to walk along.
+ */
+export async function planBackfill(
+  session: Queryable,
+  wish: BackfillWish,
+  procedure: string,
+  sweepsBefore: boolean | null,
+): Promise<BackfillPlan> {
+  const shape = await readTableShape(session, wish.schema, wish.table);
+  const key = await findKey(session, shape, wish.key);
+  for (const [column, expression] of Object.entries(wish.set)) {
+    assertWritable(columnOfTable(shape, column));
+    if (key?.some(({ name }) => name === column)) throw keyWritten(shape, column);
+    await referencedColumns(session, shape, expression, `set.${column}`);
+  }
+  if (wish.where !== null) await referencedColumns(session, shape, wish.where, 'where');
+  const row = { shape, set: wish.set, marker: wish.marker, where: wish.where };
+  if (key === null) {
+    const [found] = await session.query(
+      `SELECT count(*) AS count FROM (SELECT FROM ${quoteTable(wish.schema, wish.table)} LIMIT ${KEYLESS_ROWS_MAX + 1}) r`,
+    );
+    if (Number(found?.['count']) > KEYLESS_ROWS_MAX) {
+      throw keyMissing(
+        shape,
+        `no primary key and no unique index over NOT NULL columns, and more than ${KEYLESS_ROWS_MAX} rows`,
+      );
+    }
+    return { shape, wish, key, work: null, sweeps: false, statements: [] };
+  }
+  const work: BackfillWork = { ...row, key };
+  const sweeps = sweepsBefore ?? (wish.marker === null && (await whereEnds(session, row)));
+  return { shape, wish, key, work, sweeps, statements: [backfillProcedure(procedure, work), revoke(procedure)] };
+}
+
+const revoke = (procedure: string): string =>
+  `REVOKE ALL ON PROCEDURE ${quoteTable('switchback', procedure)} FROM PUBLIC`;
+
+const keyWritten = ({ schema, table }: TableShape, column: string): SwitchbackError =>
+  new SwitchbackError(
+    'StatementFailed',
+    `set.${column}: ${quoteIdentifier(column)} is part of the key along which ${quoteTable(schema, table)} is walked`,
+    {
+      hint: 'name another unique index with `key`, or change the key in a `ddl` step',
+      fields: { table, column },
+    },
+  );
+
+/** Changes a small table in one statement, inside the caller's transaction. Answers with the rows changed. */
+export async function changeWhole(
+  session: Queryable,
+  { shape, wish }: BackfillPlan,
+  owner: RangeOwner,
+  requestedBy: string,
+): Promise<number> {
+  await session.query(`SET LOCAL search_path = ${searchPath(shape.schema)}`);
+  const [row] = await session.query(
+    `WITH changed AS (${updateRows({ shape, ...wish })} RETURNING 1) SELECT count(*) AS count FROM changed`,
+  );
+  await session.query('SET LOCAL search_path = pg_catalog');
+  const rows = Number(row?.['count']);
+  const object = quoteTable(shape.schema, shape.table);
+  await recordLineage(session, {
+    run: owner.run,
+    step: owner.step,
+    direction: 'up',
+    kind: 'backfill',
+    object,
+    lower: null,
+    upper: null,
+    rows,
+    requestedBy,
+  });
+  return rows;
+}
+
+/** Ends the walk for good: open ranges are closed, and what was done in them goes into the lineage. */
+export async function closeBackfill(
+  session: Queryable,
+  owner: RangeOwner,
+  requestedBy: string,
+  applied: boolean,
+): Promise<number> {
+  const ranges = await listRanges(session, owner);
+  const [known] = await session.query(
+    `SELECT max(object) AS object, coalesce(sum(rows_changed), 0) AS rows FROM switchback.lineage
+     WHERE migration = $1 AND version = $2 AND epoch = $3 AND step = $4 AND direction = 'up'`,
+    [owner.run.migration, owner.run.version, owner.run.epoch, owner.step],
+  );
+  let rows = Number(known?.['rows']);
+  if (applied) return rows;
+  const [step] = await session.query(
+    `SELECT detail->>'object' AS object FROM switchback.steps WHERE migration = $1 AND version = $2 AND epoch = $3 AND step = $4`,
+    [owner.run.migration, owner.run.version, owner.run.epoch, owner.step],
+  );
+  for (const range of ranges.filter(({ open }) => open)) {
+    rows += range.rowsDone;
+    const object = step?.['object'] ?? known?.['object'] ?? '';
+    if (range.rowsDone > 0) {
+      await recordLineage(session, {
+        run: owner.run,
+        step: owner.step,
+        direction: 'up',
+        kind: 'backfill',
+        object,
+        lower: range.lower,
+        upper: range.cursor,
+        rows: range.rowsDone,
+        requestedBy,
+      });
+    }
+    await session.query("UPDATE switchback.ranges SET state = 'done', stop = true WHERE id = $1", [range.id]);
+  }
+  return rows;
+}

@@ -1,0 +1,143 @@
+import { assertRowErrors, fenced, isContention, isRowError, stepOverRow } from './backfill-errors.ts';
+import { type BackfillWork, PROCEDURE_CALL } from './backfill-procedure.ts';
+import type { Database, Queryable } from './database.ts';
+import { quoteTable } from './identifier.ts';
+import { wait } from './lock-ladder.ts';
+import { openRanges, type RangeOwner, type RangeRow } from './range-ledger.ts';
+
+/** How large chunks are, as whoever steers them says. */
+export interface ChunkSize {
+  readonly rows: number;
+  /** Chunks to do before the next look at the size. */
+  readonly chunksMax: number;
+  observe(chunkMs: readonly number[]): void;
+}
+export interface Walk {
+  database: Database;
+  owner: RangeOwner;
+  work: BackfillWork;
+  procedure: string;
+  requestedBy: string;
+  rowsPerSecond: number | null;
+  /** Rest after each chunk, as a multiple of the time it took. */
+  rest: number;
+  maxRowErrors: number;
+  signal: AbortSignal;
+  chunkSize(): ChunkSize;
+  /** After each slice: keys visited and rows changed in this range so far, and why it waits, in words. */
+  onSlice(range: Pick<RangeRow, 'id' | 'keysDone' | 'rowsDone' | 'open'>, note: string | null): void;
+}
+
+/** A slice is one CALL: short, so that a stop is heard and progress is seen; chunks commit one by one within. */
+const SLICE_MS = 500;
+/** Tries at the same place before the chunk is made smaller: most locks and deadlocks are gone by then. */
+const PATIENT_TRIES = 3;
+const BACKOFF_FIRST_MS = 20;
+const BACKOFF_MAX_MS = 1_000;
+
+interface Slice {
+  outcome: 'more' | 'done' | 'stopped' | 'fenced';
+  keys: number;
+  rows: number;
+  pauseMs: number;
+  chunkMs: number[];
+}
+
+/** Walks one range to its end on a session of its own. Throws `signal.reason` after the chunk under way when aborted. */
+export async function walkRange(session: Queryable, range: RangeRow, walk: Walk): Promise<void> {
+  const size = walk.chunkSize();
+  const state = { id: range.id, keysDone: range.keysDone, rowsDone: range.rowsDone, open: range.open };
+  // After an error fewer rows at a time, down to the one that causes it; then twice as many each time.
+  let narrow: number | null = null;
+  let tries = 0;
+  while (state.open) {
+    walk.signal.throwIfAborted();
+    const rows: number = narrow ?? size.rows;
+    let note: string | null = null;
+    try {
+      const slice = await callSlice(session, walk, range.id, rows, narrow === null ? size.chunksMax : 1);
+      tries = 0;
+      state.keysDone += slice.keys;
+      state.rowsDone += slice.rows;
+      await settle(slice, state, walk);
+      if (narrow === null) size.observe(slice.chunkMs);
+      else narrow = narrow * 2 >= size.rows ? null : narrow * 2;
+      walk.onSlice(state, null);
+      if (slice.pauseMs > 0) await wait(slice.pauseMs, walk.signal);
+      continue;
+    } catch (error) {
+      if (isContention(error)) {
+        tries += 1;
+        note = `waits for rows that others hold (${error.sqlState}, try ${tries})`;
+        if (tries > PATIENT_TRIES) narrow = Math.max(1, Math.floor(rows / 2));
+      } else if (isRowError(error)) {
+        if (rows === 1) await setAside(walk, range.id);
+        else narrow = Math.max(1, Math.floor(rows / 2));
+        note = `looks for a row that can't be changed (${error.sqlState})`;
+      } else throw error;
+    }
+    Object.assign(state, await reread(session, walk, range.id));
+    walk.onSlice(state, note);
+    if (tries > 0)
+      await wait(Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** tries) * (0.5 + Math.random() / 2), walk.signal);
+  }
+}
+
+async function setAside(walk: Walk, rangeId: string): Promise<void> {
+  try {
+    await stepOverRow(walk.database, walk.owner, walk.work, rangeId);
+  } catch (error) {
+    // Someone holds the row now: the walk comes back to it.
+    if (!isContention(error)) throw error;
+  }
+  await assertRowErrors(walk.database, walk.owner, walk.maxRowErrors);
+}
+
+async function settle(slice: Slice, state: { open: boolean }, walk: Walk): Promise<void> {
+  if (slice.outcome === 'fenced') throw fenced(walk.owner);
+  if (slice.outcome === 'done') state.open = false;
+  if (slice.outcome !== 'stopped') return;
+  walk.signal.throwIfAborted();
+  // The stop was meant for an earlier worker of the same generation.
+  await openRanges(walk.database, walk.owner, walk.rowsPerSecond);
+}
+
+async function callSlice(
+  session: Queryable,
+  walk: Walk,
+  rangeId: string,
+  rows: number,
+  chunks: number,
+): Promise<Slice> {
+  const [row] = await session.query(`CALL ${quoteTable('switchback', walk.procedure)}${PROCEDURE_CALL}`, [
+    rangeId,
+    walk.owner.run.generation,
+    SLICE_MS,
+    rows,
+    chunks,
+    walk.rest,
+    walk.requestedBy,
+  ]);
+  const times = (row?.['chunk_ms'] ?? '{}').slice(1, -1);
+  return {
+    outcome: row?.['outcome'] as Slice['outcome'],
+    keys: Number(row?.['keys']),
+    rows: Number(row?.['rows']),
+    pauseMs: Number(row?.['pause_ms'] ?? 0),
+    chunkMs: times === '' ? [] : times.split(',').map(Number),
+  };
+}
+
+/** Where the range is after an error: chunks before it were committed. The write flushes them before they are told. */
+async function reread(
+  session: Queryable,
+  walk: Walk,
+  rangeId: string,
+): Promise<Pick<RangeRow, 'keysDone' | 'rowsDone' | 'open'>> {
+  const [row] = await session.query(
+    'UPDATE switchback.ranges SET updated_at = clock_timestamp() WHERE id = $1 AND generation = $2 RETURNING keys_done, rows_done, state',
+    [rangeId, walk.owner.run.generation],
+  );
+  if (row === undefined) throw fenced(walk.owner);
+  return { keysDone: Number(row['keys_done']), rowsDone: Number(row['rows_done']), open: row['state'] === 'open' };
+}

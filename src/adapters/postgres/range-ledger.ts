@@ -1,0 +1,110 @@
+import type { RunRef } from '../../messages/index.ts';
+import type { Queryable } from './database.ts';
+
+/** A piece of a table that one worker walks at a time, and how far it has come. Places are texts of the key. */
+export type Place = readonly string[];
+export interface RangeRow {
+  id: string;
+  ordinal: number;
+  lower: Place | null;
+  upper: Place | null;
+  cursor: Place | null;
+  open: boolean;
+  keysDone: number;
+  rowsDone: number;
+  chunkRows: number;
+}
+export interface RangeOwner {
+  run: RunRef;
+  step: string;
+}
+
+const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string] => [
+  run.migration,
+  run.version,
+  run.epoch,
+  step,
+];
+const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
+
+export async function listRanges(session: Queryable, owner: RangeOwner): Promise<RangeRow[]> {
+  const rows = await session.query(
+    `SELECT id, ordinal, to_json(lower_key)::text AS lower, to_json(upper_key)::text AS upper, to_json(cursor_key)::text AS cursor,
+       state, keys_done, rows_done, chunk_rows
+     FROM switchback.ranges WHERE ${OWNER} ORDER BY ordinal`,
+    ownerValues(owner),
+  );
+  return rows.map((row) => ({
+    id: row['id'] ?? '',
+    ordinal: Number(row['ordinal']),
+    lower: placeOf(row['lower']),
+    upper: placeOf(row['upper']),
+    cursor: placeOf(row['cursor']),
+    open: row['state'] === 'open',
+    keysDone: Number(row['keys_done']),
+    rowsDone: Number(row['rows_done']),
+    chunkRows: Number(row['chunk_rows']),
+  }));
+}
+/** A place from the JSON of its array. */
+export const placeOf = (json: string | null | undefined): Place | null =>
+  json === null || json === undefined ? null : (JSON.parse(json) as string[]);
+
+/** Adds ranges that follow one another up to each of `uppers`; the first starts before every row. */
+export async function addRanges(
+  session: Queryable,
+  owner: RangeOwner,
+  uppers: readonly Place[],
+  chunkRows: number,
+): Promise<void> {
+  const [row] = await session.query(
+    `SELECT coalesce(max(ordinal), -1) + 1 AS next FROM switchback.ranges WHERE ${OWNER}`,
+    ownerValues(owner),
+  );
+  const next = Number(row?.['next']);
+  for (const [index, upper] of uppers.entries()) {
+    const lower = uppers[index - 1] ?? null;
+    await session.query(
+      `INSERT INTO switchback.ranges (migration, version, epoch, step, ordinal, generation, lower_key, upper_key, cursor_key, chunk_rows)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7, $9)`,
+      [...ownerValues(owner), next + index, owner.run.generation, lower, upper, chunkRows],
+    );
+  }
+}
+
+/** Sets the cap for each open range and takes back a `stop` that an interrupted worker left. */
+export async function openRanges(session: Queryable, owner: RangeOwner, rowsPerSecond: number | null): Promise<void> {
+  await session.query(
+    `UPDATE switchback.ranges SET stop = false, rows_per_second = $6 WHERE ${OWNER} AND generation = $5 AND state = 'open'`,
+    [...ownerValues(owner), owner.run.generation, rowsPerSecond],
+  );
+}
+
+/** Asks whoever walks these ranges to stop after the chunk under way. */
+export async function stopRanges(session: Queryable, owner: RangeOwner): Promise<void> {
+  await session.query(
+    `UPDATE switchback.ranges SET stop = true WHERE ${OWNER} AND generation = $5 AND state = 'open'`,
+    [...ownerValues(owner), owner.run.generation],
+  );
+}
+
+/** Moves a cursor outside the procedure. False where a newer generation owns the range, or it was moved meanwhile. */
+export async function moveCursor(
+  session: Queryable,
+  owner: RangeOwner,
+  range: Pick<RangeRow, 'id' | 'cursor'>,
+  to: { cursor: Place; keys: number; rows: number; done: boolean },
+): Promise<boolean> {
+  const moved = await session.query(
+    `UPDATE switchback.ranges SET cursor_key = $4, keys_done = keys_done + $5, rows_done = rows_done + $6,
+       state = CASE WHEN $7 THEN 'done' ELSE 'open' END, updated_at = clock_timestamp()
+     WHERE id = $1 AND generation = $2 AND cursor_key IS NOT DISTINCT FROM $3 RETURNING 1 AS moved`,
+    [range.id, owner.run.generation, range.cursor, to.cursor, to.keys, to.rows, to.done],
+  );
+  return moved.length === 1;
+}
+
+/** Forgets the ranges: the next walk starts at the beginning. */
+export async function removeRanges(session: Queryable, owner: RangeOwner): Promise<void> {
+  await session.query(`DELETE FROM switchback.ranges WHERE ${OWNER}`, ownerValues(owner));
+}
