@@ -6,9 +6,10 @@ import {
   withVariant,
 } from '../adapters/unleash/flag-state.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import type { StepOf } from '../plan/index.ts';
-import type { Effect } from './effect.ts';
+import { durationMs, type StepOf } from '../plan/index.ts';
+import type { Effect, EffectContext, EffectInput } from './effect.ts';
 import { FlagChange } from './flag-change.ts';
+import { pause } from './pause.ts';
 
 /** `flag`: sets a flag's state; undone by restoring the whole state that the step found. */
 export const flag: Effect<'flag'> = {
@@ -25,14 +26,26 @@ export const flag: Effect<'flag'> = {
   },
 
   async down(input, context) {
-    return undoFlag(new FlagChange(input, context));
+    return undoFlag(new FlagChange(input, context), input, context);
   },
 };
 
-/** How `flag` and `rollout` are undone. */
-export async function undoFlag(flagChange: FlagChange): Promise<{ note: string; progress: null }> {
+/**
+ * How `flag` and `rollout` are undone. It ends only when clients have seen it: what comes next takes away the columns
+ * and triggers that the new path needs.
+ */
+export async function undoFlag(
+  flagChange: FlagChange,
+  input: EffectInput<'flag'> | EffectInput<'rollout'>,
+  context: EffectContext,
+): Promise<{ note: string; progress: null }> {
   const touched = await flagChange.restore();
   const { flag: name, environment } = flagChange.ref;
+  const propagation = input.flag?.propagation;
+  if (touched && propagation !== undefined) {
+    context.report({ progress: null, note: `flag ${name} is as it was; clients see it within ${propagation}` });
+    await pause(durationMs(propagation), context.signal);
+  }
   return {
     note: touched ? `flag ${name} in ${environment} is as it was` : `flag ${name} was not changed: nothing to undo`,
     progress: null,
