@@ -22,7 +22,7 @@ const FALLBACK_ROWS = 24;
 
 export function processTerminal(): Terminal {
   const { env, stdout, stderr } = process;
-  const capable = stdout.isTTY === true && env['TERM'] !== 'dumb';
+  const capable = stdout.isTTY && env['TERM'] !== 'dumb';
   const screen: Screen = {
     write: (text) => void stdout.write(text),
     get columns() {

@@ -39,7 +39,7 @@ export async function listMigrations(context: ClientContext): Promise<MigrationS
   } catch (error) {
     throw serviceError(error, place);
   }
-  return [...latest.values()].sort((a, b) => b.startTime.getTime() - a.startTime.getTime()).map(summaryOf);
+  return [...latest.values()].toSorted((a, b) => b.startTime.getTime() - a.startTime.getTime()).map(summaryOf);
 }
 
 export const migrationNames = async (context: ClientContext): Promise<string[]> =>

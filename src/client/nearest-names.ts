@@ -10,7 +10,7 @@ export function nearestNames(wanted: string, names: Iterable<string>): string[] 
     .filter(
       ({ name, edits }) => edits <= editsMax || (wanted.length > 2 && (name.includes(wanted) || wanted.includes(name))),
     )
-    .sort((a, b) => a.edits - b.edits || (a.name < b.name ? -1 : 1))
+    .toSorted((a, b) => a.edits - b.edits || (a.name < b.name ? -1 : 1))
     .slice(0, NEAR_NAMES_MAX)
     .map(({ name }) => name);
 }

@@ -56,7 +56,8 @@ export function serviceError(error: unknown, place: ServerPlace): Error {
   if (error instanceof SwitchbackError) return error;
   const status = grpcStatusOf(error);
   const fields = { address: place.address, namespace: place.namespace };
-  switch (status?.code) {
+  if (status === null) return error instanceof Error ? error : new Error(String(error));
+  switch (status.code) {
     case GRPC.unavailable:
     case GRPC.deadlineExceeded:
       return unreachable(place, error);

@@ -49,7 +49,6 @@ async function hasWorker({ client, place }: ClientContext, taskQueue: string): P
       client.workflowService.describeTaskQueue({
         namespace: place.namespace,
         taskQueue: { name: taskQueue },
-        taskQueueType: 1,
       }),
     );
     return (pollers ?? []).length > 0;

@@ -23,7 +23,8 @@ export async function* watchStatus(
   const { intervalMs = DEFAULT_INTERVAL_MS, signal } = options;
   let shown = '';
   let answeredAt = Date.now();
-  while (signal?.aborted !== true) {
+  for (;;) {
+    if (signal?.aborted === true) return;
     const status = await readPatiently(reader, answeredAt);
     if (status !== null) {
       answeredAt = Date.now();

@@ -5,7 +5,7 @@
 const CONTROL = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]/gu;
 const WIDE =
   /\p{Extended_Pictographic}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
-const NO_WIDTH = /^[\p{Mn}\p{Me}\u200b-\u200d\ufe0f]+$/u;
+const NO_WIDTH = /^(?:\p{Mn}|\p{Me}|\p{Cf})+$/u;
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** The text on one line, without control characters. */
