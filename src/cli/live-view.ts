@@ -6,6 +6,14 @@ import type { Screen } from './terminal.ts';
 
 const TICK_MS = 1_000;
 const FITTING_TRIES_MAX = 3;
+const FOOT = 'Ctrl-C leaves this view; the migration goes on.';
+
+export interface LiveViewOptions {
+  color: boolean;
+  program: string;
+  /** The last line, asked for at each drawing; how to leave the view where left out. */
+  foot?: (() => string) | undefined;
+}
 
 /**
  * A status that is redrawn in place on a terminal, until `close`. It follows the terminal's size, lets times run on
@@ -13,12 +21,12 @@ const FITTING_TRIES_MAX = 3;
  */
 export class LiveView implements Disposable {
   readonly #screen: Screen;
-  readonly #options: { color: boolean; program: string };
+  readonly #options: LiveViewOptions;
   readonly #stop: () => void;
   #status: Status | null = null;
   #shown: string[] = [];
 
-  constructor(screen: Screen, options: { color: boolean; program: string }) {
+  constructor(screen: Screen, options: LiveViewOptions) {
     this.#screen = screen;
     this.#options = options;
     screen.write(HIDE_CURSOR);
@@ -65,7 +73,7 @@ export class LiveView implements Disposable {
       if (over <= 0) break;
       asked -= over;
     }
-    const hint = painter(this.#options.color)('dim', 'Ctrl-C leaves this view; the migration goes on.');
+    const hint = painter(this.#options.color)('dim', this.#options.foot?.() ?? FOOT);
     const framed = [...lines, '', hint];
     while (framed.length > 1 && rowsOf(framed, columns) > room) framed.pop();
     return framed;
