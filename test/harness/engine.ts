@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
+import { Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { onTestFinished } from 'vitest';
-import { Switchback } from '../../src/client/index.ts';
+import { type MigrationHandle, Switchback } from '../../src/client/index.ts';
+import type { Status } from '../../src/messages/index.ts';
 import type { PlanInput } from '../../src/plan/index.ts';
 import type { Config } from '../../src/worker/config.ts';
 import { installRuntime } from '../../src/worker/telemetry.ts';
 import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
+import { workflowBundle } from '../../src/worker/workflow-bundle.ts';
 import { freshDatabase, servers } from './servers.ts';
 
 /** A worker in this process with databases, a task queue and migration names of its own: tests run side by side. */
@@ -56,7 +59,8 @@ export async function startEngine(
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
   const switchback = await Switchback.connect({ address: temporal.address, taskQueue: config.taskQueue });
-  onTestFinished(async () => {
+  onTestFinished(async ({ task }) => {
+    if (task.result?.state !== 'fail') await replayAll(client, config.taskQueue);
     await stopWorker();
     await switchback.close();
     await connection.close();
@@ -74,6 +78,17 @@ export async function startEngine(
   };
 }
 
+/** Every history that a test made must replay: a run that can't is one that no later worker can carry on. */
+async function replayAll(client: Client, taskQueue: string): Promise<void> {
+  const histories = client.workflow
+    .list({ query: `TaskQueue = '${taskQueue}' AND WorkflowType = 'migration'` })
+    .intoHistories();
+  const { codePath } = (await workflowBundle(log)) as { codePath: string };
+  for await (const { workflowId, error } of Worker.runReplayHistories({ workflowBundle: { codePath } }, histories)) {
+    if (error) throw new Error(`the history of ${workflowId} does not replay`, { cause: error });
+  }
+}
+
 type Spec = PlanInput['spec'];
 /** A plan with the parts that a test is not about filled in. */
 export const planOf = (name: string, phases: Spec['phases'], spec: Partial<Spec> = {}): PlanInput => ({
@@ -82,3 +97,13 @@ export const planOf = (name: string, phases: Spec['phases'], spec: Partial<Spec>
   metadata: { name, version: 1, owner: 'team-test' },
   spec: { summary: `test ${name}`, risk: 'low', phases, ...spec },
 });
+
+/** Waits until the status is as wanted; fails with the last one seen where the migration ends before. */
+export async function untilStatus(handle: MigrationHandle, wanted: (status: Status) => boolean): Promise<Status> {
+  let last: Status | null = null;
+  for await (const status of handle.watch({ intervalMs: 100 })) {
+    last = status;
+    if (wanted(status)) return status;
+  }
+  throw new Error(`the migration ended before it was as wanted: ${JSON.stringify(last, null, 1)}`);
+}
