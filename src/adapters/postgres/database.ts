@@ -62,10 +62,15 @@ class Session implements Queryable {
       queryMode: 'extended',
     };
     try {
-      return (await this.#client.query<Row>(statement)).rows;
+      const { rows, fields } = await this.#client.query<Row>(statement);
+      if (new Set(fields.map((field) => field.name)).size === fields.length) return rows;
     } catch (error) {
       throw databaseError(error, this.#name);
     }
+    throw new SwitchbackError('StatementFailed', `${this.#name}: two columns of a query have the same name`, {
+      hint: 'name its columns apart, or write a query of one column',
+      fields: { database: this.#name },
+    });
   }
 }
 

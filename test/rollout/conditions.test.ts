@@ -1,0 +1,301 @@
+import { describe, expect, test } from 'vitest';
+import { awaitConditions } from '../../src/activities/conditions.ts';
+import { check } from '../../src/activities/check.ts';
+import { watchGuards } from '../../src/activities/guard.ts';
+import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
+import type { Condition } from '../../src/plan/index.ts';
+import { closedPort, inputOf, room, serve } from './room.ts';
+
+const signal = new AbortController().signal;
+/** A condition with the defaults that the plan's parser fills in. */
+const conditionOf = (source: Record<string, unknown>): Condition => {
+  const run = { migration: 'm', version: 1, digest: 'd', epoch: 1, generation: 1 };
+  const { step } = inputOf(run, { uses: 'wait', for: '1s', guards: [{ name: 'c', ...source }] });
+  return step.guards[0] as Condition;
+};
+const sql = (query: string, bounds: object = {}) => conditionOf({ sql: { database: 'app', query, ...bounds } });
+
+describe('conditions on a database', () => {
+  test.each([
+    ['select 0', { max: 0 }, true],
+    ['select 1', { max: 0 }, false],
+    ['select 9007199254740993', { min: 1 }, true],
+    ['select true', {}, true],
+    ['select 1 = 2', {}, false],
+    ['select 1', {}, false],
+    ['select null::int', { max: 0 }, false],
+    ['select 1 where false', { max: 0 }, false],
+    ['select false', { equals: false }, true],
+    ["select 'done'", { equals: 'done' }, true],
+    ['-- how many\nselect count(*) from pg_class;', { min: 1 }, true],
+  ])('%s with %o', async (query, bounds, holds) => {
+    const { deps } = await room();
+    expect((await deps.conditions.read(sql(query, bounds), signal)).holds).toBe(holds);
+  });
+
+  test('finds tables of public by their bare name', async () => {
+    const { deps } = await room();
+    await deps.home.database.query('CREATE TABLE public.users (id int)');
+    expect(await deps.conditions.read(sql('select count(*) from users', { max: 0 }), signal)).toMatchObject({
+      holds: true,
+      observed: '0',
+    });
+  });
+
+  test('writes nothing, and takes no second statement', async () => {
+    const { deps } = await room();
+    await deps.home.database.query('CREATE TABLE public.users (id int)');
+    const refused = (query: string) =>
+      expect(deps.conditions.read(sql(query, { max: 1 }), signal)).rejects.toMatchObject({
+        code: 'StatementFailed',
+        retry: false,
+      });
+    await refused('insert into users values (1) returning id');
+    await refused('commit; insert into users values (1); select 1');
+    await refused('select 1, 2');
+    await refused('select generate_series(1, 2)');
+    await refused('select nothing from nowhere');
+    expect(await deps.home.database.query('SELECT FROM public.users')).toEqual([]);
+  });
+
+  test('never repeats a value that is not a number', async () => {
+    const { deps } = await room();
+    const reading = await deps.conditions.read(sql("select 'ana@example.com'", { equals: 'x' }), signal);
+    expect(JSON.stringify(reading)).not.toContain('ana');
+  });
+
+  test('catalog: tables, columns and digests', async () => {
+    const { deps } = await room();
+    const { conditions } = deps;
+    await deps.home.database.query('CREATE TABLE public.users (id int, full_name text)');
+    const look = async (of: object) =>
+      (await conditions.read(conditionOf({ catalog: { database: 'app', ...of } }), signal)).holds;
+    expect(await look({ table: 'users' })).toBe(true);
+    expect(await look({ table: 'users', exists: false })).toBe(false);
+    expect(await look({ table: 'users', column: 'full_name' })).toBe(true);
+    expect(await look({ table: 'users', column: 'given_name' })).toBe(false);
+    expect(await look({ table: 'users', column: 'given_name', exists: false })).toBe(true);
+    expect(await look({ schema: 'nowhere' })).toBe(false);
+    const { reason } = await conditions.read(
+      conditionOf({ catalog: { database: 'app', table: 'users', digest: 'x' } }),
+      signal,
+    );
+    const digest = /sha256:[0-9a-f]{64}/.exec(reason)?.[0] ?? '';
+    expect(await look({ table: 'users', digest })).toBe(true);
+    await deps.home.database.query('ALTER TABLE public.users ADD COLUMN given_name text');
+    expect(await look({ table: 'users', digest })).toBe(false);
+  });
+
+  test('longTransactions: sees one that holds an old snapshot, and its end', async () => {
+    const { deps } = await room();
+    const read = () =>
+      deps.conditions.read(conditionOf({ longTransactions: { database: 'app', maxAge: '1ms' } }), signal);
+    expect((await read()).holds).toBe(true);
+    await deps.home.database.session((session) =>
+      session.transaction(async (inner) => {
+        await inner.query('SELECT pg_sleep(0.01)');
+        expect(await read()).toMatchObject({ holds: false, reason: 'transactions older than 1ms: 1 not ≤ 0' });
+      }),
+    );
+    expect((await read()).holds).toBe(true);
+  });
+
+  test('replicaLag without replicas, and unknown databases, are errors of the configuration', async () => {
+    const { deps } = await room();
+    const lag = conditionOf({ replicaLag: { database: 'app', max: '1s' } });
+    await expect(deps.conditions.read(lag, signal)).rejects.toMatchObject({ code: 'ConfigInvalid', retry: false });
+    const elsewhere = conditionOf({ sql: { database: 'moon', query: 'select 1' } });
+    await expect(deps.conditions.read(elsewhere, signal)).rejects.toMatchObject({ code: 'UnknownDatabase' });
+  });
+});
+
+describe('conditions over http', () => {
+  const body = { errors: 3, users: [{ 'a/b': 7 }], name: 'ana@example.com' };
+  test.each([
+    [{}, true, 'answers 200'],
+    [{ status: 204 }, false, 'answers 200, not 204'],
+    [{ path: '/errors', max: 3 }, true, 'the value at /errors is 3 ≤ 3'],
+    [{ path: '/users/0/a~1b', equals: 7 }, true, '7 = 7'],
+    [{ path: '/nothing', max: 3 }, false, 'there is nothing at /nothing'],
+    [{ path: '/users', max: 3 }, false, "isn't a single value"],
+    [{ path: '/name', max: 3 }, false, 'a text not ≤ 3'],
+    [{ schema: { type: 'object', required: ['errors'] } }, true, 'matches the schema'],
+    [{ schema: { properties: { errors: { maximum: 2 } } } }, false, '/errors must be <= 2'],
+    [{ schema: { properties: { name: { const: 'x' } } } }, false, '/name must be equal to constant'],
+  ])('%o', async (of, holds, reason) => {
+    const { deps } = await room();
+    const { url } = await serve(() => ({ body }));
+    const reading = await deps.conditions.read(
+      conditionOf({ http: { url: `${url}/health?key=secret`, ...of } }),
+      signal,
+    );
+    expect(reading).toMatchObject({ holds, reason: expect.stringContaining(reason) });
+    expect(JSON.stringify(reading)).not.toMatch(/secret|@/);
+  });
+
+  test('a source that is away is an error, not a reading', async () => {
+    const { deps } = await room();
+    const read = (url: string) => deps.conditions.read(conditionOf({ http: { url } }), signal);
+    await expect(read(`http://127.0.0.1:${await closedPort()}/`)).rejects.toMatchObject({
+      code: 'MetricsUnreachable',
+      retry: true,
+    });
+    const { url } = await serve(() => 'hang up');
+    await expect(read(url)).rejects.toMatchObject({ code: 'MetricsUnreachable', retry: true });
+  });
+
+  test('a schema that is wrong is an error of the plan', async () => {
+    const { deps } = await room();
+    const condition = conditionOf({ http: { url: 'http://127.0.0.1/', schema: { type: 'thing' } } });
+    await expect(deps.conditions.read(condition, signal)).rejects.toMatchObject({ code: 'PlanInvalid' });
+  });
+});
+
+/** Answers as in Prometheus's documentation of its HTTP API. */
+describe('conditions on Prometheus', () => {
+  const vector = (...values: string[]) => ({
+    status: 'success',
+    data: {
+      resultType: 'vector',
+      result: values.map((value) => ({ metric: { job: 'a' }, value: [1435781451.781, value] })),
+    },
+  });
+  test.each([
+    [vector('0'), { max: 0 }, true, '0 ≤ 0'],
+    [vector('0.25'), { max: 0.1 }, false, '0.25 not ≤ 0.1'],
+    [vector('1e+06'), { min: 1000 }, true, '1e+06 ≥ 1000'],
+    [vector('1'), {}, true, 'asks no more'],
+    [vector(), { max: 0 }, false, 'no series'],
+    [vector('0', '0'), { max: 0 }, false, '2 series'],
+    [vector('NaN'), { max: 0 }, false, 'NaN'],
+    [vector('+Inf'), { max: 5 }, false, '+Inf not ≤ 5'],
+    [
+      { status: 'success', data: { resultType: 'scalar', result: [1435781451.781, '1'] } },
+      { equals: 1 },
+      true,
+      '1 = 1',
+    ],
+    [{ status: 'success', data: { resultType: 'matrix', result: [] } }, { max: 0 }, false, 'range'],
+  ])('%j with %o', async (answer, bounds, holds, reason) => {
+    const here = await room();
+    const { url, requests } = await serve(() => ({ body: answer }));
+    const { conditions } = here.context({ prometheusUrl: `${url}/prefix/` }).deps;
+    const reading = await conditions.read(conditionOf({ prometheus: { query: 'sum(up{a="b"})', ...bounds } }), signal);
+    expect(reading).toMatchObject({ holds, reason: expect.stringContaining(reason) });
+    expect(requests).toEqual(['GET /prefix/api/v1/query?query=sum%28up%7Ba%3D%22b%22%7D%29']);
+  });
+
+  test.each([
+    [400, { status: 'error', errorType: 'bad_data', error: 'parse error' }, false, 'bad_data: parse error'],
+    [503, { status: 'error', errorType: 'timeout', error: 'too slow' }, true, 'too slow'],
+    [502, '<html>', true, 'not an answer of Prometheus'],
+    [200, { status: 'success', data: { resultType: 'vector', result: 'x' } }, true, 'not an answer of Prometheus'],
+  ])('%i %j is no reading', async (status, body, retry, message) => {
+    const here = await room();
+    const { url } = await serve(() => ({ status, body }));
+    const { conditions } = here.context({ prometheusUrl: url }).deps;
+    await expect(conditions.read(conditionOf({ prometheus: { query: 'up' } }), signal)).rejects.toMatchObject({
+      code: 'MetricsUnreachable',
+      retry,
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('without an address it is an error of the configuration', async () => {
+    const { deps } = await room();
+    await expect(deps.conditions.read(conditionOf({ prometheus: { query: 'up' } }), signal)).rejects.toMatchObject({
+      code: 'ConfigInvalid',
+    });
+  });
+});
+
+describe('waiting for conditions', () => {
+  test('goes on when the last of them holds', async () => {
+    const here = await room();
+    let errors: number | null = null;
+    const { url } = await serve(() => (errors === null ? 'hang up' : { body: { errors } }));
+    const conditions = [sql('select true'), conditionOf({ http: { url, path: '/errors', max: 0 } })];
+    const waiting = awaitConditions(conditions, { mode: 'until', everyMs: 20, deadlineMs: 60_000 }, here.context());
+    await here.reported(({ note }) => note?.includes('does not answer') ?? false);
+    errors = 1;
+    await here.reported(({ note }) => note?.includes('1 not ≤ 0') ?? false);
+    errors = 0;
+    expect(await waiting).toMatchObject([{ holds: true }, { holds: true, observed: '0' }]);
+  });
+
+  test('fails where one does not hold once, or by the deadline; a mistake at once', async () => {
+    const here = await room();
+    const until = { mode: 'until', everyMs: 10, deadlineMs: 50 } as const;
+    const unmet = { code: 'ConditionUnmet', retry: false, message: expect.stringContaining('2 not ≤ 1') };
+    await expect(
+      awaitConditions([sql('select 2', { max: 1 })], { ...until, mode: 'once' }, here.context()),
+    ).rejects.toMatchObject(unmet);
+    await expect(awaitConditions([sql('select 2', { max: 1 })], until, here.context())).rejects.toMatchObject(unmet);
+    await expect(
+      awaitConditions([sql('selct 2')], { ...until, deadlineMs: 60_000 }, here.context()),
+    ).rejects.toMatchObject({ code: 'StatementFailed' });
+  });
+
+  test('watchGuards ends when one trips, or when it is interrupted', async () => {
+    const here = await room();
+    await expect(watchGuards([sql('select 1', { max: 0 })], here.context())).rejects.toMatchObject({
+      code: 'GuardTripped',
+    });
+    await expect(watchGuards([sql('selct 1')], here.context())).rejects.toMatchObject({
+      code: 'MetricsUnreachable',
+      retry: false,
+    });
+    const stop = new AbortController();
+    const watching = watchGuards([sql('select 0', { max: 0 })], here.context({ signal: stop.signal }));
+    watching.catch(() => undefined);
+    await here.reported(({ note }) => note === 'c ok (0 ≤ 0)');
+    const reason = new Error('over');
+    stop.abort(reason);
+    await expect(watching).rejects.toBe(reason);
+  });
+});
+
+describe('check', () => {
+  const step = (query: string, deadline: string) => ({
+    uses: 'check' as const,
+    id: 'quiet',
+    name: 'quiet',
+    sql: { database: 'app', query },
+    every: '20ms',
+    deadline,
+  });
+
+  test('waits until its condition holds, and once done stays done', async () => {
+    const here = await room();
+    await here.deps.home.database.query('CREATE TABLE public.busy (id int); INSERT INTO public.busy VALUES (1)');
+    const input = inputOf(here.run, step('select not exists (select from busy)', '1m'));
+    const checking = check.up(input, here.context());
+    await here.reported(({ note }) => note?.startsWith('waits for quiet') ?? false);
+    await here.deps.home.database.query('DELETE FROM public.busy');
+    expect(await checking).toMatchObject({ note: 'quiet: the query gives true' });
+    await here.deps.home.database.query('DROP TABLE public.busy');
+    expect(await check.up(input, here.context())).toMatchObject({ note: 'quiet: the query gives true' });
+  });
+
+  test('its deadline is set once: an interruption does not move it, a retry after it does', async () => {
+    const here = await room();
+    const input = inputOf(here.run, step('select false', '400ms'));
+    const ledger = new StepLedger(here.deps.home.database);
+    const deadline = async () => (await ledger.read({ run: here.run, step: 'quiet' }))?.detail['deadline'];
+    const stop = new AbortController();
+    const first = check.up(input, here.context({ signal: stop.signal }));
+    first.catch(() => undefined);
+    await here.reported(({ note }) => note !== null);
+    stop.abort(new Error('interrupted'));
+    await expect(first).rejects.toThrow('interrupted');
+    const set = await deadline();
+    expect(set).toMatch(/^\d{4}-/);
+    const second = check.up(input, here.context());
+    second.catch(() => undefined);
+    await here.reported(() => here.reports.length > 2);
+    expect(await deadline()).toBe(set);
+    await expect(second).rejects.toMatchObject({ code: 'ConditionUnmet', retry: false });
+    expect(await deadline()).toBeNull();
+    await expect(check.up(input, here.context())).rejects.toMatchObject({ code: 'ConditionUnmet' });
+  });
+});

@@ -1,0 +1,235 @@
+import { Unleash as Client } from 'unleash-client';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { flag } from '../../src/activities/flag.ts';
+import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
+import { differences, withPercent } from '../../src/adapters/unleash/flag-state.ts';
+import { type FlagRef, Unleash } from '../../src/adapters/unleash/unleash.ts';
+import { servers } from '../harness/servers.ts';
+import { inputOf, type Room, room, unique, unreliableUnleash } from './room.ts';
+
+const signal = new AbortController().signal;
+const refOf = (name: string): FlagRef => ({
+  project: 'default',
+  environment: 'development',
+  flag: name,
+  type: 'release',
+  description: '',
+});
+const stepOf = (name: string, state: Record<string, unknown>, id = 'set') => ({
+  uses: 'flag' as const,
+  id,
+  flag: name,
+  ...state,
+});
+const percentOf = async ({ unleash }: Room, name: string): Promise<string | null> => {
+  const state = await unleash.read(refOf(name), signal);
+  const active = state.strategies.filter((strategy) => !strategy.disabled);
+  return state.enabled && active.length === 1 ? (active[0]?.parameters['rollout'] ?? null) : null;
+};
+/** Somebody else lets `percent` in, past the engine. */
+const meddle = async ({ unleash }: Room, name: string, percent: number): Promise<void> => {
+  const state = await unleash.read(refOf(name), signal);
+  await unleash.write(
+    refOf(name),
+    withPercent(state, percent, { title: 'by hand', groupId: name, stickiness: 'default' }),
+    signal,
+  );
+};
+const stateOf = async ({ deps, run }: Room, step: string) =>
+  (await new StepLedger(deps.home.database).read({ run, step }))?.state;
+
+/**
+ * The users of 0 … 999 whom a client of Unleash lets in, as soon as they are about `percent` of them: Unleash answers
+ * clients from a cache of a second.
+ */
+async function letIn(name: string, percent: number): Promise<number[]> {
+  const { url, clientToken } = servers().unleash;
+  const client = new Client({
+    url: `${url}/api`,
+    appName: unique('app'),
+    customHeaders: { Authorization: clientToken },
+    refreshInterval: 200,
+    disableMetrics: true,
+    skipInstanceCountWarning: true,
+  });
+  onTestFinished(() => client.destroy());
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const users = Array.from({ length: 1000 }, (_, user) => user);
+      const seen = users.filter((user) => client.isEnabled(name, { userId: String(user) }));
+      if (Math.abs(seen.length / 10 - percent) < (percent % 100 === 0 ? 0.01 : 5)) resolve(seen);
+    };
+    client.on('error', reject).on('synchronized', look).on('changed', look);
+  });
+}
+
+describe('flag', () => {
+  test('sets a percentage that clients see, and leaves no flag behind when it is undone', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }), { stickiness: 'userId' });
+    expect(await flag.up(input, here.context())).toMatchObject({ note: `flag ${name} in development: 25 %` });
+    expect(await stateOf(here, 'set')).toBe('applied');
+    await letIn(name, 25);
+    expect(await flag.down(input, here.context())).toMatchObject({ note: `flag ${name} in development is as it was` });
+    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+    expect(await stateOf(here, 'set')).toBe('undone');
+  });
+
+  test('who is let in stays in when the percentage rises, and nobody is when the flag is off', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const set = async (id: string, state: Record<string, unknown>, percent: number) => {
+      await flag.up(inputOf(here.run, stepOf(name, state, id), { stickiness: 'userId' }), here.context());
+      return letIn(name, percent);
+    };
+    const few = await set('few', { percent: 10 }, 10);
+    const more = await set('more', { percent: 50 }, 50);
+    expect(more).toEqual(expect.arrayContaining(few));
+    await set('off', { enabled: false }, 0);
+    expect(await set('on', { enabled: true }, 50)).toEqual(more);
+  });
+
+  test('a variant reaches those who see the flag', async () => {
+    const here = await room();
+    const name = unique('flag');
+    await flag.up(inputOf(here.run, stepOf(name, { variant: { name: 'new-path', percent: 100 } })), here.context());
+    const state = await here.unleash.read(refOf(name), signal);
+    expect(state.strategies[0]?.variants).toMatchObject([{ name: 'new-path', weight: 1000 }]);
+  });
+
+  test('up and down again and again are one effect each', async () => {
+    const here = await room();
+    const name = unique('flag');
+    await meddle(here, name, 60);
+    const before = await here.unleash.read(refOf(name), signal);
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    for (let i = 0; i < 3; i++) await flag.up(input, here.context());
+    expect(await percentOf(here, name)).toBe('25');
+    for (let i = 0; i < 3; i++) await flag.down(input, here.context());
+    expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+  });
+
+  test('several steps on one flag are undone one after the other, each to what it found', async () => {
+    const here = await room();
+    const name = unique('flag');
+    await meddle(here, name, 60);
+    const before = await here.unleash.read(refOf(name), signal);
+    const first = inputOf(here.run, stepOf(name, { percent: 5 }, 'first'));
+    const second = inputOf(here.run, stepOf(name, { percent: 50 }, 'second'));
+    await flag.up(first, here.context());
+    await flag.up(second, here.context());
+    await flag.down(second, here.context());
+    expect(await percentOf(here, name)).toBe('5');
+    await flag.down(first, here.context());
+    expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+  });
+
+  test('undoing a step that never came to change the flag changes nothing', async () => {
+    const here = await room();
+    const name = unique('flag');
+    await meddle(here, name, 60);
+    const before = await here.unleash.read(refOf(name), signal);
+    const answer = await flag.down(inputOf(here.run, stepOf(name, { percent: 25 })), here.context());
+    expect(answer.note).toBe(`flag ${name} was not changed: nothing to undo`);
+    expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+  });
+
+  test.each(['before', 'after'] as const)(
+    'cut off %s any of its writes, it is finished or undone whole',
+    async (side) => {
+      const here = await room();
+      for (let cutAt = 1; ; cutAt++) {
+        for (const then of ['up', 'down'] as const) {
+          const name = unique('flag');
+          await meddle(here, name, 60);
+          const before = await here.unleash.read(refOf(name), signal);
+          const proxy = await unreliableUnleash((count) => (count === cutAt ? side : null));
+          const through = new Unleash({ url: proxy.url, adminToken: servers().unleash.adminToken });
+          const input = inputOf(here.run, stepOf(name, { percent: 25 }, unique('set')));
+          const outcome = await flag.up(input, here.context({ unleash: through })).catch((error: unknown) => error);
+          // Three writes make this change; after them there is nothing left to cut.
+          if (proxy.writes < cutAt) return expect(cutAt).toBeGreaterThan(2);
+          expect(outcome).toMatchObject({ code: 'UnleashUnreachable', retry: true });
+          await flag[then](input, here.context());
+          if (then === 'up') expect(await percentOf(here, name)).toBe('25');
+          await flag.down(input, here.context());
+          expect(differences(before, await here.unleash.read(refOf(name), signal))).toEqual([]);
+        }
+      }
+    },
+  );
+
+  test.each(['before', 'after'] as const)('undoing that is cut off %s any of its writes goes on', async (side) => {
+    const here = await room();
+    for (let cutAt = 1; ; cutAt++) {
+      const name = unique('flag');
+      const input = inputOf(here.run, stepOf(name, { percent: 25 }, unique('set')));
+      await flag.up(input, here.context());
+      const proxy = await unreliableUnleash((count) => (count === cutAt ? side : null));
+      const through = new Unleash({ url: proxy.url, adminToken: servers().unleash.adminToken });
+      const outcome = await flag.down(input, here.context({ unleash: through })).catch((error: unknown) => error);
+      if (proxy.writes < cutAt) return expect(cutAt).toBe(3);
+      expect(outcome).toMatchObject({ code: 'UnleashUnreachable' });
+      await flag.down(input, here.context());
+      expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+    }
+  });
+
+  test("someone else's change stops it both ways, saying what differs", async () => {
+    const here = await room();
+    const name = unique('flag');
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    await flag.up(input, here.context());
+    await meddle(here, name, 60);
+    const changed = {
+      code: 'FlagChanged',
+      retry: false,
+      fields: { flag: name, hold: true },
+      message: expect.stringContaining('"by hand" (flexibleRollout) was added'),
+    };
+    await expect(flag.up(input, here.context())).rejects.toMatchObject(changed);
+    await expect(
+      flag.up(inputOf(here.run, stepOf(name, { percent: 50 }, 'next')), here.context()),
+    ).rejects.toMatchObject(changed);
+    await expect(flag.down(input, here.context())).rejects.toMatchObject(changed);
+    expect(await percentOf(here, name)).toBe('60');
+  });
+
+  test('a flag that someone switched off in an emergency is no reason not to restore a state that is off', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    await flag.up(input, here.context());
+    await here.unleash.write(
+      refOf(name),
+      { ...(await here.unleash.read(refOf(name), signal)), enabled: false },
+      signal,
+    );
+    await expect(flag.up(input, here.context())).rejects.toMatchObject({ code: 'FlagChanged' });
+    await flag.down(input, here.context());
+    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+  });
+
+  test('a worker whose run was taken over stops without touching the flag', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const newer = await here.raise();
+    const step = stepOf(name, { percent: 25 });
+    await expect(flag.up(inputOf(here.run, step), here.context())).rejects.toMatchObject({ code: 'Fenced' });
+    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+    await flag.up(inputOf(newer, step), here.context());
+    expect(await percentOf(here, name)).toBe('25');
+  });
+
+  test('what has no engine, and what Unleash would round, is refused', async () => {
+    const here = await room();
+    await expect(flag.up(inputOf(here.run, stepOf('f', { stage: 'shadow' })), here.context())).rejects.toMatchObject({
+      code: 'Unsupported',
+    });
+    await expect(flag.up(inputOf(here.run, stepOf('f', { percent: 0.5 })), here.context())).rejects.toMatchObject({
+      code: 'FlagRefused',
+      hint: 'write 0 or 1',
+    });
+  });
+});

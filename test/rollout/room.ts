@@ -1,0 +1,183 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { randomBytes } from 'node:crypto';
+import pino from 'pino';
+import { onTestFinished } from 'vitest';
+import { createConditions } from '../../src/activities/conditions.ts';
+import type { Deps } from '../../src/activities/deps.ts';
+import type { EffectContext, EffectInput } from '../../src/activities/effect.ts';
+import { Databases } from '../../src/adapters/postgres/database.ts';
+import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
+import { upgradeLedger } from '../../src/adapters/postgres/ledger-schema.ts';
+import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
+import { Unleash } from '../../src/adapters/unleash/unleash.ts';
+import type { Heartbeat, RunRef } from '../../src/messages/index.ts';
+import type { FlagDefinition, Kind, StepOf } from '../../src/plan/index.ts';
+import { planSchema } from '../../src/plan/index.ts';
+import { freshDatabase, servers } from '../harness/servers.ts';
+
+/** A home ledger of its own, the real Unleash, and what effects get from `runEffect`. */
+export interface Room {
+  deps: Deps;
+  run: RunRef;
+  url: string;
+  unleash: Unleash;
+  reports: Omit<Heartbeat, 'step'>[];
+  context(options?: { signal?: AbortSignal; unleash?: Unleash; prometheusUrl?: string }): EffectContext;
+  /** A report that satisfies `matches`, now or later: tests wait for what happens, not for time to pass. */
+  reported(matches: (report: Omit<Heartbeat, 'step'>) => boolean): Promise<void>;
+  /** A newer run takes over, as a rollback does. */
+  raise(): Promise<RunRef>;
+}
+
+export async function room(): Promise<Room> {
+  const { url } = await freshDatabase('rollout');
+  const databases = new Databases({ app: { url } });
+  const database = databases.get('app');
+  await upgradeLedger(database, { home: true });
+  const { unleash: server } = servers();
+  const unleash = new Unleash({ url: server.url, adminToken: server.adminToken });
+  const log = pino({ level: 'silent' });
+  const run: RunRef = { migration: unique('migration'), version: 1, digest: 'd', epoch: 1, generation: 1 };
+  await new StepLedger(database).raiseFence(run);
+  const reports: Omit<Heartbeat, 'step'>[] = [];
+  const listeners = new Set<() => void>();
+  const closers: (() => Promise<void>)[] = [];
+  const depsOf = (of: { unleash?: Unleash; prometheusUrl?: string }): Deps => {
+    const conditions = createConditions({ databases, prometheusUrl: of.prometheusUrl ?? null });
+    closers.push(() => conditions.close());
+    return {
+      databases,
+      home: new HomeLedger(database),
+      unleash: of.unleash ?? unleash,
+      conditions,
+      approvers: {},
+      log,
+    };
+  };
+  onTestFinished(async () => {
+    for (const close of closers) await close();
+    await databases.close();
+  });
+  return {
+    deps: depsOf({}),
+    run,
+    url,
+    unleash,
+    reports,
+    context: ({ signal = new AbortController().signal, ...of } = {}) => ({
+      deps: depsOf(of),
+      log,
+      signal,
+      report(details) {
+        reports.push(details);
+        for (const listener of listeners) listener();
+      },
+    }),
+    reported: (matches) =>
+      new Promise((resolve) => {
+        const look = () => {
+          if (!reports.some(matches)) return;
+          listeners.delete(look);
+          resolve();
+        };
+        listeners.add(look);
+        look();
+      }),
+    async raise() {
+      const next = { ...run, generation: run.generation + 1 };
+      await new StepLedger(database).raiseFence(next);
+      return next;
+    },
+  };
+}
+
+export const unique = (prefix: string): string => `${prefix}-${randomBytes(5).toString('hex')}`;
+
+/** The input of a step's activity, its step as a plan writes it. */
+export function inputOf<K extends Kind>(
+  run: RunRef,
+  step: { uses: K } & Record<string, unknown>,
+  flag: Partial<FlagDefinition> = {},
+) {
+  const plan = planSchema.parse({
+    apiVersion: 'switchback/v1',
+    kind: 'Migration',
+    metadata: { name: 'a', version: 1, owner: 'o' },
+    spec: { summary: 's', flags: { f: flag }, phases: [{ name: 'p', steps: [{ id: 's', ...step }] }] },
+  });
+  return {
+    run,
+    direction: 'up',
+    phase: 'p',
+    risk: 'low',
+    requestedBy: 'ana@example.com',
+    step: plan.spec.phases[0]?.steps[0] as StepOf<K>,
+    of: null,
+    flag: plan.spec.flags['f'] ?? null,
+    throttle: null,
+  } satisfies EffectInput<K>;
+}
+
+export interface LocalServer {
+  url: string;
+  requests: string[];
+}
+/** A server of this machine that answers as `answer` says. */
+export async function serve(
+  answer: (request: IncomingMessage) => { status?: number; body?: unknown } | 'hang up',
+): Promise<LocalServer> {
+  const requests: string[] = [];
+  const server = createServer((request, response) => {
+    requests.push(`${request.method} ${request.url}`);
+    const given = answer(request);
+    if (given === 'hang up') return void request.socket.destroy();
+    response.writeHead(given.status ?? 200, { 'content-type': 'application/json' });
+    response.end(typeof given.body === 'string' ? given.body : JSON.stringify(given.body ?? null));
+  });
+  return { url: await listen(server), requests };
+}
+
+/** Passes requests on to the real Unleash, and hangs up on the one that `cuts` picks: before it, or before its answer. */
+export async function unreliableUnleash(
+  cuts: (count: number) => 'before' | 'after' | null,
+): Promise<LocalServer & { writes: number }> {
+  const { url: target } = servers().unleash;
+  const local = { url: '', requests: [] as string[], writes: 0 };
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    local.requests.push(`${request.method} ${request.url}`);
+    const cut = request.method === 'GET' ? null : cuts(++local.writes);
+    if (cut === 'before') return void request.socket.destroy();
+    const answer = await fetch(`${target}${request.url}`, {
+      method: request.method ?? 'GET',
+      headers: { authorization: request.headers.authorization ?? '', 'content-type': 'application/json' },
+      ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
+    });
+    const body = await answer.text();
+    if (cut === 'after') return void request.socket.destroy();
+    response.writeHead(answer.status, { 'content-type': 'application/json' });
+    response.end(body);
+  });
+  local.url = await listen(server);
+  return local;
+}
+
+/** A port at which nobody listens. */
+export async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

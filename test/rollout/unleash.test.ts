@@ -1,0 +1,217 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type FlagState,
+  type FlagStrategy,
+  type OurStrategy,
+  withEnabled,
+  withPercent,
+  withVariant,
+} from '../../src/adapters/unleash/flag-state.ts';
+import { type FlagRef, Unleash } from '../../src/adapters/unleash/unleash.ts';
+import { servers } from '../harness/servers.ts';
+import { closedPort, serve, unique } from './room.ts';
+
+const signal = new AbortController().signal;
+const refOf = (flag: string): FlagRef => ({
+  project: 'default',
+  environment: 'development',
+  flag,
+  type: 'release',
+  description: 'of a test',
+});
+const ourOf = (flag: string): OurStrategy => ({ title: 'Switchback: test', groupId: flag, stickiness: 'userId' });
+const real = (): Unleash => new Unleash({ url: servers().unleash.url, adminToken: servers().unleash.adminToken });
+
+async function admin(method: string, path: string, body?: unknown): Promise<unknown> {
+  const { url, adminToken } = servers().unleash;
+  const response = await fetch(`${url}/api/admin${path}`, {
+    method,
+    headers: { authorization: adminToken, 'content-type': 'application/json' },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return text === '' ? null : JSON.parse(text);
+}
+
+const strategy = fc.record({
+  name: fc.constantFrom('flexibleRollout', 'default', 'remoteAddress'),
+  title: fc.constantFrom('', 'beta testers', "Ana's"),
+  disabled: fc.boolean(),
+  users: fc.uniqueArray(fc.stringMatching(/^[a-z]{1,8}$/), { maxLength: 3 }),
+  rollout: fc.integer({ min: 0, max: 100 }),
+  variant: fc.boolean(),
+  segment: fc.boolean(),
+});
+const earlier = fc.option(
+  fc.record({ enabled: fc.boolean(), archived: fc.boolean(), strategies: fc.array(strategy, { maxLength: 3 }) }),
+  { nil: null, freq: 6 },
+);
+const change = fc.oneof(
+  fc
+    .integer({ min: 0, max: 100 })
+    .map((percent) => (state: FlagState, our: OurStrategy) => withPercent(state, percent, our)),
+  fc.boolean().map((enabled) => (state: FlagState, our: OurStrategy) => withEnabled(state, enabled, our)),
+  fc
+    .integer({ min: 1, max: 100 })
+    .map((percent) => (state: FlagState, our: OurStrategy) => withVariant(state, { name: 'new', percent }, our)),
+);
+
+/** Makes the flag as people would have, with the Admin API alone. */
+async function make(
+  flag: string,
+  segment: number,
+  of: NonNullable<typeof earlier extends fc.Arbitrary<infer T> ? T : never>,
+) {
+  const path = `/projects/default/features/${flag}`;
+  await admin('POST', '/projects/default/features', { name: flag, type: 'release' });
+  for (const { name, title, disabled, users, rollout, variant, segment: inSegment } of of.strategies) {
+    const parameters =
+      name === 'flexibleRollout'
+        ? { rollout: String(rollout), stickiness: 'default', groupId: flag }
+        : name === 'remoteAddress'
+          ? { IPs: '10.0.0.1' }
+          : {};
+    await admin('POST', `${path}/environments/development/strategies`, {
+      name,
+      title,
+      disabled,
+      parameters,
+      constraints: users.length > 0 ? [{ contextName: 'userId', operator: 'IN', values: users }] : [],
+      segments: inSegment ? [segment] : [],
+      variants: variant ? [{ name: 'v', weight: 1000, weightType: 'variable', stickiness: 'default' }] : [],
+    });
+  }
+  if (of.enabled) await admin('POST', `${path}/environments/development/on`);
+  if (of.archived) await admin('DELETE', path);
+}
+
+describe('Unleash', () => {
+  test('restores any captured state whole, whatever was made of the flag in between', async () => {
+    const unleash = real();
+    const { id: segment } = (await admin('POST', '/segments', { name: unique('segment'), constraints: [] })) as {
+      id: number;
+    };
+    await fc.assert(
+      fc.asyncProperty(earlier, fc.array(change, { minLength: 1, maxLength: 3 }), async (given, changes) => {
+        const flag = unique('flag');
+        if (given !== null) await make(flag, segment, given);
+        const captured = await unleash.read(refOf(flag), signal);
+        expect(captured.exists).toBe(given !== null);
+        let state = captured;
+        for (const make of changes) {
+          const target = make(state, ourOf(flag));
+          state = await unleash.write(refOf(flag), target, signal);
+          const active = (of: FlagState) => of.strategies.filter((one) => !one.disabled).map((one) => one.parameters);
+          expect({ enabled: state.enabled, active: active(state) }).toEqual({
+            enabled: target.enabled,
+            active: active(target),
+          });
+        }
+        await unleash.write(refOf(flag), captured, signal);
+        expect(await unleash.read(refOf(flag), signal)).toEqual(captured);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test('a flag that did not exist is gone afterwards, so that its name is free', async () => {
+    const flag = unique('flag');
+    const captured = await real().read(refOf(flag), signal);
+    await real().write(refOf(flag), withPercent(captured, 25, ourOf(flag)), signal);
+    await real().write(refOf(flag), captured, signal);
+    await admin('POST', '/projects/default/features', { name: flag, type: 'release' });
+  });
+
+  test('does not delete a flag that has been put to use elsewhere', async () => {
+    const flag = unique('flag');
+    const captured = await real().read(refOf(flag), signal);
+    await real().write(refOf(flag), withPercent(captured, 25, ourOf(flag)), signal);
+    await admin('POST', `/projects/default/features/${flag}/environments/production/on`);
+    await expect(real().write(refOf(flag), captured, signal)).rejects.toMatchObject({
+      code: 'FlagChanged',
+      message: expect.stringContaining('in use in production'),
+    });
+  });
+
+  test('sends parameters as strings, and leaves other strategies disabled under their ids', async () => {
+    const flag = unique('flag');
+    await make(flag, 0, {
+      enabled: true,
+      archived: false,
+      strategies: [
+        { name: 'default', title: '', disabled: false, users: [], rollout: 0, variant: false, segment: false },
+      ],
+    });
+    const before = await real().read(refOf(flag), signal);
+    const after = await real().write(refOf(flag), withPercent(before, 25, ourOf(flag)), signal);
+    expect(after.strategies).toEqual<FlagStrategy[]>([
+      { ...(before.strategies[0] as FlagStrategy), disabled: true },
+      {
+        id: expect.any(String) as unknown as string,
+        name: 'flexibleRollout',
+        title: 'Switchback: test',
+        disabled: false,
+        sortOrder: 1,
+        constraints: [],
+        parameters: { groupId: flag, rollout: '25', stickiness: 'userId' },
+        segments: [],
+        variants: [],
+      },
+    ]);
+  });
+
+  test('a refused token says so, is not tried again and is never shown', async () => {
+    for (const adminToken of ['*:*.a-secret-that-is-wrong', servers().unleash.clientToken]) {
+      const error = await new Unleash({ url: servers().unleash.url, adminToken })
+        .read(refOf('any'), signal)
+        .catch((e: unknown) => e);
+      expect(error).toMatchObject({
+        code: 'UnleashUnreachable',
+        retry: false,
+        message: expect.stringContaining('refuses the token'),
+      });
+      expect(JSON.stringify(error) + String(error)).not.toContain(adminToken);
+    }
+  });
+
+  test('a server that is away or overloaded is named, and worth another try', async () => {
+    const port = await closedPort();
+    const closed = new Unleash({ url: `http://user:hidden@127.0.0.1:${port}`, adminToken: 'secret' });
+    await expect(closed.read(refOf('any'), signal)).rejects.toMatchObject({
+      code: 'UnleashUnreachable',
+      retry: true,
+      message: `Unleash at http://127.0.0.1:${port} can't be reached (ECONNREFUSED)`,
+    });
+    for (const status of [429, 500, 503]) {
+      const { url } = await serve(() => ({ status, body: {} }));
+      await expect(new Unleash({ url, adminToken: 'x' }).read(refOf('any'), signal)).rejects.toMatchObject({
+        retry: true,
+      });
+    }
+    const { url } = await serve(() => 'hang up');
+    await expect(new Unleash({ url, adminToken: 'x' }).read(refOf('any'), signal)).rejects.toMatchObject({
+      retry: true,
+    });
+  });
+
+  test('a project or environment that is not there is refused by name', async () => {
+    const flag = unique('flag');
+    const state = withPercent(await real().read(refOf(flag), signal), 5, ourOf(flag));
+    await expect(real().write({ ...refOf(flag), project: 'nowhere' }, state, signal)).rejects.toMatchObject({
+      code: 'FlagRefused',
+      retry: false,
+    });
+    await real().write(refOf(flag), state, signal);
+    await expect(real().read({ ...refOf(flag), environment: 'moon' }, signal)).rejects.toMatchObject({
+      code: 'FlagRefused',
+      message: expect.stringContaining('no environment "moon"'),
+    });
+  });
+
+  test('stops when it is interrupted', async () => {
+    const reason = new Error('interrupted');
+    await expect(real().read(refOf('any'), AbortSignal.abort(reason))).rejects.toBe(reason);
+  });
+});
