@@ -4,8 +4,9 @@ import { type Key, keyAfter, keyColumns, keyOrder, keyText, keyUpTo, keyValues }
 import type { Place } from './range-ledger.ts';
 import { rowsGuessed, type TableShape } from './table-shape.ts';
 
-/** Rows looked at to cut a table: enough that ranges differ by a few per cent at most. */
-const SAMPLE_ROWS = 20_000;
+/** Rows looked at to cut a table: enough that a few ranges differ by some per cent, and many by some tens. */
+const SAMPLE_ROWS_MIN = 20_000;
+const SAMPLE_ROWS_PER_RANGE = 20;
 
 /**
  * Cuts the table into at most `ranges` pieces of about as many rows, by a sample of its pages, so that skewed keys
@@ -20,7 +21,8 @@ export async function cutTable(session: Queryable, shape: TableShape, key: Key, 
   if (end === undefined) return [];
   const last = JSON.parse(end['place'] ?? '[]') as Place;
   if (ranges <= 1) return [last];
-  const percent = Math.min(100, (100 * SAMPLE_ROWS) / Math.max(1, rowsGuessed(shape)));
+  const sampled = Math.max(SAMPLE_ROWS_MIN, ranges * SAMPLE_ROWS_PER_RANGE);
+  const percent = Math.min(100, (100 * sampled) / Math.max(1, rowsGuessed(shape)));
   const rows = await session.query(
     `SELECT to_json(${keyText(key, 's')})::text AS place FROM (
        SELECT ${keyColumns(key, 't')}, row_number() OVER (ORDER BY ${keyOrder(key, 't', 'forward')}) AS zz_number, count(*) OVER () AS zz_count

@@ -57,19 +57,14 @@ export async function addRanges(
   uppers: readonly Place[],
   chunkRows: number,
 ): Promise<void> {
-  const [row] = await session.query(
-    `SELECT coalesce(max(ordinal), -1) + 1 AS next FROM switchback.ranges WHERE ${OWNER}`,
-    ownerValues(owner),
+  await session.query(
+    `INSERT INTO switchback.ranges (migration, version, epoch, step, ordinal, generation, lower_key, upper_key, cursor_key, chunk_rows)
+     SELECT $1, $2, $3, $4, (SELECT coalesce(max(ordinal), -1) FROM switchback.ranges WHERE ${OWNER}) + ord, $5,
+       lag(place) OVER (ORDER BY ord), place, lag(place) OVER (ORDER BY ord), $6
+     FROM (SELECT ord, ARRAY(SELECT json_array_elements_text(element)) AS place
+       FROM json_array_elements($7::json) WITH ORDINALITY e (element, ord)) places`,
+    [...ownerValues(owner), owner.run.generation, chunkRows, JSON.stringify(uppers)],
   );
-  const next = Number(row?.['next']);
-  for (const [index, upper] of uppers.entries()) {
-    const lower = uppers[index - 1] ?? null;
-    await session.query(
-      `INSERT INTO switchback.ranges (migration, version, epoch, step, ordinal, generation, lower_key, upper_key, cursor_key, chunk_rows)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7, $9)`,
-      [...ownerValues(owner), next + index, owner.run.generation, lower, upper, chunkRows],
-    );
-  }
 }
 
 /** Sets the cap for each open range and takes back a `stop` that an interrupted worker left. */
