@@ -53,12 +53,11 @@ export async function connectClient(options: ConnectOptions = {}): Promise<Conne
 function readEnvironment(options: ConnectOptions): { connectionOptions: ConnectionOptions; namespace: string } {
   let read: ReturnType<typeof loadClientConnectConfig>;
   try {
-    const ignore = options.ignoreEnvironment ?? false;
-    read = loadClientConnectConfig({
-      disableEnv: ignore,
-      disableFile: ignore,
-      ...(options.profile !== undefined && { profile: options.profile }),
-    });
+    // The library refuses to leave both sources aside, so it isn't asked then.
+    read =
+      options.ignoreEnvironment === true
+        ? { connectionOptions: {} }
+        : loadClientConnectConfig(options.profile === undefined ? {} : { profile: options.profile });
   } catch (error) {
     throw new SwitchbackError('ConfigInvalid', `Temporal's configuration can't be read: ${(error as Error).message}`, {
       hint: 'see the TEMPORAL_* variables and the file that TEMPORAL_CONFIG_FILE names',
