@@ -1,8 +1,8 @@
-import { failWith, stepFailure } from './failure.ts';
 import { type GatePolicy, policyOf } from './gate.ts';
-import { hold } from './holds.ts';
+import { isHeld, placeHold, resolution } from './holds.ts';
 import type { Run } from './run.ts';
 import { durationMs } from './duration.ts';
+import type { StatusError } from '../messages/index.ts';
 import type { Gate } from './state.ts';
 
 /**
@@ -16,30 +16,33 @@ export async function passGate(
   const policy = { ...policyOf(run.checked, run.riskOf(of.phase)), ...of.policy };
   const gate = (run.state.gates[of.gate] ??= closedGate(of.gate, of.phase, policy, of.details ?? null));
   if (gate.state !== 'approved' && run.state.approvedBefore.includes(of.gate)) gate.state = 'approved';
-  while (gate.state !== 'approved') {
-    if (gate.state !== 'open') open(run, gate, policy);
-    await run.until(() => gate.state !== 'open', gate.expiresAt === null ? null : gate.expiresAt - Date.now());
-    if (stateOf(gate) === 'open') {
-      gate.state = 'expired';
-      run.event('gate-expired', null, { gate: gate.gate });
+  while (stateOf(gate) !== 'approved') {
+    if (!isHeld(run, gate.gate)) {
+      if (gate.state !== 'open') open(run, gate, policy);
+      await run.until(() => gate.state !== 'open', gate.expiresAt === null ? null : gate.expiresAt - Date.now());
+      if (stateOf(gate) === 'approved') break;
+      if (stateOf(gate) === 'open') expire(run, gate);
+      placeHold(run, gate.gate, gate.phase, refusalOf(gate));
     }
-    if (stateOf(gate) !== 'approved') await heldGate(run, gate);
+    // Skipping a gate is an approval by as many people as the policy asks for: it lets the run pass.
+    if ((await resolution(run, gate.gate)) === 'skip') gate.state = 'approved';
   }
   return gate;
 }
 /** The state as it is now: it changes while the run waits, which the compiler can't know. */
 const stateOf = (gate: Gate): Gate['state'] => gate.state;
 
-async function heldGate(run: Run, gate: Gate): Promise<void> {
-  const failure =
-    gate.state === 'rejected'
-      ? failWith('GateRejected', `${gate.gate} was rejected`, 'retry opens it again, abort rolls back')
-      : failWith('GateExpired', `${gate.gate} was not approved in time`, 'retry opens it again, abort rolls back');
-  const error = stepFailure(failure, null)?.error;
-  if (error === undefined) return;
-  // Skipping a gate is an approval by as many people as the policy asks for: it lets the run pass.
-  if ((await hold(run, gate.gate, gate.phase, error)) === 'skip') gate.state = 'approved';
+function expire(run: Run, gate: Gate): void {
+  gate.state = 'expired';
+  run.event('gate-expired', null, { gate: gate.gate });
 }
+
+const refusalOf = (gate: Gate): StatusError => ({
+  code: gate.state === 'rejected' ? 'GateRejected' : 'GateExpired',
+  message: gate.state === 'rejected' ? `${gate.gate} was rejected` : `${gate.gate} was not approved in time`,
+  hint: 'retry opens it again, skip lets the run pass, abort rolls back',
+  step: null,
+});
 
 function open(run: Run, gate: Gate, policy: GatePolicy): void {
   gate.state = 'open';

@@ -2,16 +2,21 @@ import type { StatusError } from '../messages/index.ts';
 import { local } from './activities.ts';
 import type { Run } from './run.ts';
 
-/** Holds a step or a gate until a person says `retry` or `skip`; `abort` ends it by `Stop`. Costs no events. */
-export async function hold(run: Run, id: string, phase: string, error: StatusError): Promise<'retry' | 'skip'> {
-  if (run.state.holds[id] === undefined) {
-    run.state.holds[id] = { id, phase, error, votes: { retry: [], skip: [] }, resolution: null };
-    run.event('held', null, { what: id, code: error.code, message: error.message });
-  }
+/** Puts a step or a gate on hold: from here on it waits for a person, over a continue-as-new too. */
+export function placeHold(run: Run, id: string, phase: string, error: StatusError): void {
+  run.state.holds[id] = { id, phase, error, votes: { retry: [], skip: [] }, resolution: null };
+  run.event('held', null, { what: id, code: error.code, message: error.message });
+}
+
+export const isHeld = (run: Run, id: string): boolean => run.state.holds[id] !== undefined;
+
+/** Waits until a person says `retry` or `skip` of what is held; `abort` ends it by `Stop`. Costs no events. */
+export async function resolution(run: Run, id: string): Promise<'retry' | 'skip'> {
   await run.until(() => run.state.holds[id]?.resolution != null);
-  const resolution = run.state.holds[id]?.resolution ?? 'retry';
+  const said = run.state.holds[id]?.resolution ?? 'retry';
+  // The count is forgiven before the hold goes: a continue-as-new in between finds the hold, resolved.
+  if (said === 'retry') await local.forgive({ run: run.ref, step: id });
   delete run.state.holds[id];
-  if (resolution === 'retry') await local.forgive({ run: run.ref, step: id });
   run.changed();
-  return resolution;
+  return said;
 }

@@ -1,7 +1,7 @@
 import { stepFailure, Stop } from './failure.ts';
 import { passGate } from './gates.ts';
 import { watchGuards } from './guards.ts';
-import { hold } from './holds.ts';
+import { isHeld, placeHold, resolution } from './holds.ts';
 import { awaitConditions } from './conditions.ts';
 import { durationMs } from './duration.ts';
 import { soak } from './soak.ts';
@@ -77,13 +77,16 @@ async function conditionsHold(run: Run, phase: Phase, which: 'preconditions' | '
   const conditions = phase[which];
   const key = `${phase.name}/${which === 'preconditions' ? 'preconditions' : 'exit'}`;
   while (conditions.length > 0) {
-    try {
-      return await awaitConditions(run, key, { conditions, deadlineMs: CONDITIONS_DEADLINE_MS });
-    } catch (thrown) {
-      const failure = stepFailure(thrown, null);
-      if (thrown instanceof Stop || failure === null) throw thrown;
-      if ((await hold(run, key, phase.name, failure.error)) === 'skip') return;
+    if (!isHeld(run, key)) {
+      try {
+        return await awaitConditions(run, key, { conditions, deadlineMs: CONDITIONS_DEADLINE_MS });
+      } catch (thrown) {
+        const failure = stepFailure(thrown, null);
+        if (thrown instanceof Stop || failure === null) throw thrown;
+        placeHold(run, key, phase.name, failure.error);
+      }
     }
+    if ((await resolution(run, key)) === 'skip') return;
   }
 }
 

@@ -3,7 +3,7 @@ import { remote } from './activities.ts';
 import { holdsNow } from './conditions.ts';
 import { type StepFailure, Stop, stepFailure } from './failure.ts';
 import { watchGuards } from './guards.ts';
-import { hold } from './holds.ts';
+import { isHeld, placeHold, resolution } from './holds.ts';
 import type { Run } from './run.ts';
 import { NOTE_LENGTH_MAX, type StepProgress } from './state.ts';
 import { orchestrationOf, pointOfNoReturn } from './steps/index.ts';
@@ -13,22 +13,28 @@ export async function runStep(run: Run, phase: Phase, step: Step): Promise<void>
   const at = run.state.steps[step.id];
   if (at === undefined || at.state === 'done' || at.state === 'skipped') return;
   for (;;) {
-    try {
-      return await attempt(run, phase, step, at);
-    } catch (thrown) {
-      const failure = stepFailure(thrown, step.id);
-      if (thrown instanceof Stop || failure === null) throw thrown;
+    if (!isHeld(run, step.id) && (await attempted(run, phase, step, at))) return;
+    if ((await resolution(run, step.id)) === 'skip') return skip(run, phase, step, at, 'skipped by a person');
+  }
+}
+
+/** True when it is done; false when it failed for good and is held. Throws `Stop` when the run turns round. */
+async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): Promise<boolean> {
+  try {
+    await attempt(run, phase, step, at);
+    return true;
+  } catch (thrown) {
+    const failure = stepFailure(thrown, step.id);
+    if (thrown instanceof Stop || failure === null) throw thrown;
+    at.note = noted(failure.error.message);
+    if (holds(run, step, failure)) {
       at.state = 'held';
-      at.note = noted(failure.error.message);
-      if (!holds(run, step, failure)) {
-        at.state = 'failed';
-        run.turn({ reason: `${step.id} failed: ${failure.error.message}`, by: null, error: failure.error });
-        throw new Stop();
-      }
-      if ((await hold(run, step.id, phase.name, failure.error)) === 'skip') {
-        return skip(run, phase, step, at, 'skipped by a person');
-      }
+      placeHold(run, step.id, phase.name, failure.error);
+      return false;
     }
+    at.state = 'failed';
+    run.turn({ reason: `${step.id} failed: ${failure.error.message}`, by: null, error: failure.error });
+    throw new Stop();
   }
 }
 
@@ -78,27 +84,36 @@ async function skip(run: Run, phase: Phase, step: Step, at: StepProgress, note: 
 /** A step goes down: until it is undone, or a person skips that. A compensation that fails for good is never dropped. */
 export async function undoStep(run: Run, phase: Phase, step: Step): Promise<void> {
   const at = run.state.steps[step.id];
-  const orchestration = orchestrationOf(step.uses);
-  if (at === undefined || at.state === 'undone' || !at.touched) return;
+  // A skipped compensation is not tried again by a continue-as-new.
+  if (at === undefined || at.state === 'undone' || !at.touched || run.state.notUndone.includes(step.id)) return;
   for (;;) {
-    try {
-      at.state = 'undoing';
-      run.changed();
-      at.note = orchestration.down === null ? at.note : noted(await orchestration.down(run, phase, step));
-      at.state = 'undone';
-      run.event('step-undone', null, { step: step.id, note: at.note });
-      return;
-    } catch (thrown) {
-      const failure = stepFailure(thrown, step.id);
-      if (thrown instanceof Stop || failure === null) throw thrown;
+    if (!isHeld(run, step.id)) {
+      const failure = await undoOnce(run, phase, step, at);
+      if (failure === null) return;
       at.state = 'held';
       at.note = noted(failure.error.message);
-      if ((await hold(run, step.id, phase.name, failure.error)) === 'skip') {
-        at.state = 'failed';
-        run.state.notUndone.push(step.id);
-        return;
-      }
+      placeHold(run, step.id, phase.name, failure.error);
     }
+    if ((await resolution(run, step.id)) === 'retry') continue;
+    at.state = 'failed';
+    run.state.notUndone.push(step.id);
+    return;
+  }
+}
+
+async function undoOnce(run: Run, phase: Phase, step: Step, at: StepProgress): Promise<StepFailure | null> {
+  const { down } = orchestrationOf(step.uses);
+  try {
+    at.state = 'undoing';
+    run.changed();
+    if (down !== null) at.note = noted(await down(run, phase, step));
+    at.state = 'undone';
+    run.event('step-undone', null, { step: step.id, note: at.note });
+    return null;
+  } catch (thrown) {
+    const failure = stepFailure(thrown, step.id);
+    if (thrown instanceof Stop || failure === null) throw thrown;
+    return failure;
   }
 }
 

@@ -53,6 +53,8 @@ test('continue-as-new in each state and in mid-step: the same end, no call under
   await untilStatus(handle, (status) => status.status === 'held');
   await renew(engine, name);
   await untilStatus(handle, (status) => status.status === 'held');
+  // What is held stays held: nobody has said retry.
+  expect(team.calls).toHaveLength(1);
   team.failing.clear();
   await handle.pause({ by });
   await renew(engine, name);
