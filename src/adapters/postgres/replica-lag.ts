@@ -6,14 +6,23 @@ import { Database } from './database.ts';
 const CATCH_UP_MS = 1_000;
 const LOOK_EVERY_MS = 50;
 
+interface Replica {
+  database: Database;
+  /** When a look began whose position was reached; null before the first. */
+  reachedAt: number | null;
+}
+
 /**
  * How far replicas are behind, measured by position: the age of the last replayed transaction says nothing on a
  * primary where nobody writes, and equal receive and replay positions say nothing where receiving has stopped.
  */
 export class ReplicaLag {
-  readonly #replicas = new Map<string, Database>();
+  readonly #replicas = new Map<string, Replica>();
 
-  /** Milliseconds for each replica of `primary`, in the order of the configuration. */
+  /**
+   * Milliseconds for each replica of `primary`, in the order of the configuration. Throws `DatabaseUnreachable` where
+   * one doesn't answer and `ConfigInvalid` where one isn't a replica.
+   */
   async read(primary: Database): Promise<number[]> {
     if (primary.replicas.length === 0) return [];
     const [row] = await primary.query('SELECT pg_current_wal_lsn() AS position');
@@ -23,36 +32,45 @@ export class ReplicaLag {
     );
   }
 
-  #replica(name: string, url: string): Database {
+  #replica(name: string, url: string): Replica {
     const known = this.#replicas.get(url);
     if (known !== undefined) return known;
-    const replica = new Database(name, { url });
+    const replica: Replica = { database: new Database(name, { url }), reachedAt: null };
     this.#replicas.set(url, replica);
     return replica;
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#replicas.values()].map((replica) => replica.close()));
+    const replicas = [...this.#replicas.values()];
     this.#replicas.clear();
+    await Promise.all(replicas.map((replica) => replica.database.close()));
   }
 }
 
-async function lagOf(replica: Database, position: string): Promise<number> {
+/** What lags for longer than a look may take is as old as what was replayed last, or as the last look that caught up. */
+async function lagOf(replica: Replica, position: string): Promise<number> {
   const start = performance.now();
   for (;;) {
-    const [row] = await replica.query(LOOK, [position]);
-    if (row?.['recovering'] !== 'true') {
-      throw new SwitchbackError('ConfigInvalid', `"${replica.name}" is no replica: it is not in recovery`, {
-        hint: 'check `replicas` of the database in the configuration of the worker',
-        fields: { database: replica.name },
-      });
+    const [row] = await replica.database.query(LOOK, [position]);
+    if (row?.['recovering'] !== 'true') throw notAReplica(replica.database.name);
+    const now = performance.now();
+    if (row['reached'] === 'true') {
+      replica.reachedAt = start;
+      return now - start;
     }
-    const elapsed = performance.now() - start;
-    if (row['reached'] === 'true') return elapsed;
-    if (elapsed >= CATCH_UP_MS) return Math.max(elapsed, Number(row['age_ms'] ?? Number.POSITIVE_INFINITY));
+    if (now - start >= CATCH_UP_MS) {
+      const ageMs = Number(row['age_ms'] ?? Number.POSITIVE_INFINITY);
+      return Math.max(now - start, Math.min(ageMs, now - (replica.reachedAt ?? Number.NEGATIVE_INFINITY)));
+    }
     await setTimeout(LOOK_EVERY_MS);
   }
 }
+
+const notAReplica = (name: string): SwitchbackError =>
+  new SwitchbackError('ConfigInvalid', `"${name}" is no replica: it is not in recovery`, {
+    hint: 'check `replicas` of the database in the configuration of the worker',
+    fields: { database: name },
+  });
 
 const LOOK = `
   SELECT pg_is_in_recovery()::text AS recovering,
