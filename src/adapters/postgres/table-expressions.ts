@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
@@ -6,11 +5,11 @@ import { quoteIdentifier, quoteTable } from './identifier.ts';
 import type { TableShape } from './table-shape.ts';
 
 /**
- * Asks Postgres itself which columns an expression reads: it is made part of a view, whose dependencies the catalog
- * then lists, and the view is rolled back. So names resolve as they will later, and a wrong one is found here.
+ * Asks Postgres itself which columns an expression reads: it is made a constraint of an empty table of the same
+ * columns, whose catalog entry lists them, and the table is rolled back. So names resolve as they will later, a wrong
+ * one is found here, and what would read more than its own row is refused as constraints refuse it.
  *
- * `session` must be in a transaction. Throws `StatementFailed`, with `where` in the message, for an expression that
- * Postgres refuses or that reads anything but the row it stands on.
+ * `session` must be in a transaction. Throws `StatementFailed`, with `where` in the message.
  */
 export async function referencedColumns(
   session: Queryable,
@@ -18,37 +17,34 @@ export async function referencedColumns(
   expression: string,
   where: string,
 ): Promise<string[]> {
-  const view = `switchback.${quoteIdentifier(`zz_probe_${randomBytes(8).toString('hex')}`)}`;
   const table = quoteIdentifier(shape.table);
   const rows = await inSavepoint(session, async () => {
     await session.query(`SET LOCAL search_path = ${searchPath(shape.schema)}`);
-    // In WHERE neither aggregates nor window functions nor sets are allowed, just as in the places it is used later.
-    await session.query(
-      `CREATE VIEW ${view} AS SELECT 1 AS one FROM ${quoteTable(shape.schema, shape.table)} AS ${table} WHERE (\n${expression}\n) IS NULL`,
-    );
+    await session.query(`CREATE TEMPORARY TABLE ${table} (LIKE ${quoteTable(shape.schema, shape.table)})`);
+    await session.query(`ALTER TABLE pg_temp.${table} ADD CONSTRAINT zz_probe CHECK ((\n${expression}\n) IS NULL)`);
     return session.query(
-      `SELECT d.refobjid::text AS relation, a.attname, d.refobjid::regclass::text AS relation_name
-       FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-         AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-       LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND d.refobjsubid <> 0
-       WHERE r.ev_class = $1::regclass ORDER BY d.refobjsubid`,
-      [view],
+      `SELECT k.attnum = 0 AS whole_row, a.attname FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey) k (attnum)
+         LEFT JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum
+       WHERE c.conname = 'zz_probe' AND c.conrelid = to_regclass($1) ORDER BY k.attnum`,
+      [`pg_temp.${table}`],
     );
   }).catch((error: unknown) => {
-    throw refused(error, where);
+    throw error instanceof PostgresError && READS_MORE.test(error.sqlState)
+      ? readsMore(where, error)
+      : refused(error, where);
   });
-  const other = rows.find((row) => row['relation'] !== shape.oid);
-  if (other !== undefined) {
-    throw new SwitchbackError(
-      'StatementFailed',
-      `${where} reads ${other['relation_name']}; it may read columns of its own row only`,
-      {
-        hint: 'write the values that come from another table in a step of their own',
-      },
-    );
-  }
+  if (rows.some((row) => row['whole_row'] === 't')) throw readsMore(where, null);
   return rows.flatMap((row) => row['attname'] ?? []);
 }
+
+/** Subqueries and sets; aggregates; window functions; system columns. */
+const READS_MORE = /^(0A000|42803|42P20|42P10|42P16)$/;
+const readsMore = (where: string, cause: unknown): SwitchbackError =>
+  new SwitchbackError(
+    'StatementFailed',
+    `${where} may read the columns of its own row only, each by its name: no subquery, aggregate, window function, set or whole row`,
+    { hint: 'write values that come from elsewhere in a step of their own, or wrap them in a function', cause },
+  );
 
 /** The names an expression of a plan may use unqualified: Postgres's own and those of the step's schema. */
 export const searchPath = (schema: string): string => `pg_catalog, ${quoteIdentifier(schema)}, pg_temp`;
