@@ -1,17 +1,22 @@
 import type { Kind } from '../plan/index.ts';
+import { backfill } from './backfill.ts';
 import { check } from './check.ts';
+import { ddl } from './ddl.ts';
 import type { Deps } from './deps.ts';
+import { dualWrite } from './dual-write.ts';
 import type { Effect } from './effect.ts';
 import { flag } from './flag.ts';
 import { createLifecycle } from './lifecycle.ts';
 import { createQuestions } from './questions.ts';
 import { createRelease } from './release.ts';
+import { retire } from './retire.ts';
 import { rollout } from './rollout.ts';
 import { runEffect } from './run-effect.ts';
 import { createLiveCheck } from './live-check.ts';
+import { verify } from './verify.ts';
 
 /** Every kind that acts through an activity, by the name that `uses` takes; the activity's type is the same word. */
-const effects = { flag, rollout, check } satisfies {
+const effects = { ddl, 'dual-write': dualWrite, backfill, verify, flag, rollout, check, retire } satisfies {
   [K in Kind]?: Effect<K>;
 };
 
