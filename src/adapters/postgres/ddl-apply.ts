@@ -79,6 +79,8 @@ async function tryStatement(work: DdlWork, { transaction, statement, last, lockT
   const { detail } = await enterDdl(work, transaction);
   if (isDone(detail, statement)) return;
   const { scope, text } = statement;
+  // Printing a definition takes the table's weakest lock: that too is waited for no longer than the ladder says.
+  await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
   // The version is read first: what changes between the two is noticed then, and looked at once more.
   const version = await catalogVersion(transaction, scope);
   const before = await catalogSnapshot(transaction, scope);

@@ -103,6 +103,7 @@ async function undoStatement(work: DdlWork, at: number): Promise<void> {
     const up = readDetail(record, 'up');
     const done = up.done[at];
     if (done === undefined || done.undone) return;
+    await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
     const now = await catalogSnapshot(transaction, done.scope);
     const { pending, drift } = pendingUndo(done.difference, now);
     if (drift.length > 0) throw drifted(at, drift);
@@ -117,7 +118,6 @@ async function undoStatement(work: DdlWork, at: number): Promise<void> {
         },
       );
     }
-    await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
     for (const statement of inverse.statements) await transaction.query(statement);
     await useSettings(transaction, null);
     checkUndone(at, { pending, now, after: await catalogSnapshot(transaction, done.scope) });

@@ -2,6 +2,7 @@ import { SwitchbackError } from '../../messages/index.ts';
 import { terminate } from './blockers.ts';
 import type { CatalogObject } from './catalog.ts';
 import type { Database, Queryable } from './database.ts';
+import { PostgresError } from './database-error.ts';
 import { failedStatement } from './ddl-failure.ts';
 import {
   type DdlDetail,
@@ -12,6 +13,7 @@ import {
   type IndexBuild,
   type Intent,
   isDone,
+  readDetail,
   recordDone,
   recordIntent,
   statementLabel,
@@ -34,6 +36,7 @@ export interface BuildStep {
 }
 const LIVE_BUILDER_POLL_MS = 1_000;
 const ROUNDS_MAX = 10;
+const LEFTOVER_LOCK_TIMEOUT_MS = 1_000;
 
 type Next = 'done' | 'build' | 'drop-invalid' | { waitFor: Intent };
 
@@ -153,21 +156,27 @@ async function build(work: DdlWork, { statement, index }: BuildStep, session: Di
   try {
     await cancellable(work.database, session.pid, work.signal, () => session.query(statement.text));
   } catch (error) {
-    // What is left is invalid and in everyone's way. Where it can't go now, the next round or the undo finds it.
-    if (!work.signal.aborted) await dropLeftover(work, index);
+    // Rows that the index refuses: it won't be tried again soon, and what is left costs every write. After any other
+    // failure, and where it can't go now, the next round or the undo finds it.
+    if (error instanceof PostgresError && error.sqlState.startsWith('23')) await dropLeftover(work, index, session.pid);
     throw failedStatement(statement, error);
   } finally {
     await stop();
   }
 }
 
-async function dropLeftover({ database, signal }: DdlWork, index: IndexBuild): Promise<void> {
+/** Only while the intent is still this session's: a newer worker may be at the same index already. */
+async function dropLeftover(work: DdlWork, index: IndexBuild, builder: string): Promise<void> {
+  const { database, signal } = work;
   try {
+    const record = await work.ledger.read(work.key);
+    if (record === null || readDetail(record, work.slot).intent?.pid !== builder) return;
     const left = await findRelation(database, index.schema, index.name);
     if (left === null || left.valid || left.table !== index.table) return;
-    await database.session((session) =>
-      cancellable(database, session.pid, signal, () => dropConcurrently(session, index)),
-    );
+    await database.session(async (session) => {
+      await session.query(`SET lock_timeout = ${LEFTOVER_LOCK_TIMEOUT_MS}`);
+      await cancellable(database, session.pid, signal, () => dropConcurrently(session, index));
+    });
   } catch {
     // The failure of the build itself is what is reported.
   }

@@ -13,9 +13,9 @@ export interface FoundRelation {
 }
 
 // Printed definitions start with names whose length differs from index to index; what follows them is compared.
-const DEFINITION = `CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || substr(pg_get_indexdef(i.indexrelid),
+const DEFINITION = `CASE WHEN i.indexrelid IS NOT NULL THEN CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || substr(pg_get_indexdef(i.indexrelid),
   length(format('CREATE %sINDEX %I ON %I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-    CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END, t.relname)) + 1)`;
+    CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END, t.relname)) + 1) END`;
 
 export async function findRelation(session: Queryable, schema: string, name: string): Promise<FoundRelation | null> {
   const [row] = await session.query(

@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto';
+import { SwitchbackError } from '../../messages/index.ts';
+import type { Database, Queryable } from './database.ts';
+import { useSettings } from './ddl-apply.ts';
+import { renameInDualWrites } from './dual-write.ts';
+import { quoteIdentifier, quoteTable } from './identifier.ts';
+import { cancellable, climbLadder, type LadderLimits } from './lock-ladder.ts';
+import { type ColumnName, columnReferences } from './retire-references.ts';
+import type { StepKey, StepLedger } from './step-ledger.ts';
+
+/**
+ * Takes a column out of use by another name, in one transaction with the sync triggers, so that it goes on being
+ * filled and can come back in a moment with current data.
+ */
+export interface RetireWork {
+  database: Database;
+  ledger: StepLedger;
+  key: StepKey;
+  column: ColumnName;
+  limits: LadderLimits;
+  signal: AbortSignal;
+  onWait(note: string): void;
+}
+export interface RetiredDetail extends ColumnName {
+  retiredName: string;
+  /** The name of its NOT NULL (below Postgres 18: of the check that stands in for it on return); null: it had none. */
+  notNull: string | null;
+  /** It has its name back; what is left is to look through the rows that NOT NULL holds again. */
+  broughtBack: boolean;
+}
+
+const NAME_BYTES_MAX = 63;
+const NAMED_NOT_NULL_SINCE = 180_000;
+
+/** A name of ours that tells where the column comes from; the same for each call, at most 63 bytes. */
+export function retiredName(migration: string, column: string): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([migration, column]))
+    .digest('hex')
+    .slice(0, 8);
+  let name = `zz_retired_${hash}_${column}`;
+  while (Buffer.byteLength(name) > NAME_BYTES_MAX) name = [...name].slice(0, -1).join('');
+  return name;
+}
+
+/** Answers with what was done: one line. Throws `StatementFailed` naming whatever still names the column. */
+export async function retireColumn(work: RetireWork): Promise<string> {
+  const { column } = work;
+  return climb(work, `retiring column "${column.table}.${column.column}"`, async (transaction, lockTimeoutMs) => {
+    const record = await work.ledger.enter(transaction, work.key);
+    if (record.state === 'applied') return 'was retired before';
+    if (record.state !== 'intended') {
+      throw new SwitchbackError('Fenced', `step "${work.key.step}" is undone or being undone already`, {
+        fields: { step: work.key.step },
+      });
+    }
+    await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
+    const detail = await planRetirement(work, transaction);
+    for (const statement of retireStatements(detail)) await transaction.query(statement);
+    const rewritten = await renameInDualWrites(transaction, column.schema, column.table, {
+      [column.column]: detail.retiredName,
+    });
+    await work.ledger.record(transaction, work.key, 'applied', { detail: { retired: detail } });
+    return `"${column.table}.${column.column}" is out of use as "${detail.retiredName}"${rewritten > 0 ? '; its triggers keep it current' : ''}`;
+  });
+}
+
+async function planRetirement({ key, column }: RetireWork, transaction: Queryable): Promise<RetiredDetail> {
+  const found = await readColumn(transaction, column);
+  if (found === null) throw refused(column, 'does not exist', 'look at the table and the column that the step names');
+  if (found.inKey) {
+    throw refused(
+      column,
+      'is part of the primary key, which can’t be out of use',
+      'move the primary key to another column in an earlier `ddl` step',
+    );
+  }
+  const references = await columnReferences(transaction, column);
+  if (references.length > 0) {
+    throw refused(
+      column,
+      `is still named by ${references.join(', ')}`,
+      'change or drop them in an earlier `ddl` step, then retry',
+    );
+  }
+  const name = retiredName(key.run.migration, column.column);
+  if ((await readColumn(transaction, { ...column, column: name })) !== null) {
+    throw new SwitchbackError(
+      'ForeignObject',
+      `${quoteTable(column.schema, column.table)} has a column "${name}" already; it is left alone`,
+      {
+        hint: 'look where it comes from; rename or drop it, then retry',
+        fields: { table: column.table, column: name },
+      },
+    );
+  }
+  return { ...column, retiredName: name, notNull: found.notNull, broughtBack: false };
+}
+
+const refused = ({ schema, table, column }: ColumnName, what: string, hint: string): SwitchbackError =>
+  new SwitchbackError('StatementFailed', `column ${quoteIdentifier(column)} of ${quoteTable(schema, table)} ${what}`, {
+    hint,
+    fields: { schema, table, column },
+  });
+
+/** A client that no longer knows the column gives no value for it, and `down` may have none to give. */
+function retireStatements({ schema, table, column, retiredName: name, notNull }: RetiredDetail): string[] {
+  const alter = `ALTER TABLE ${quoteTable(schema, table)}`;
+  return [
+    ...(notNull === null ? [] : [`${alter} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL`]),
+    `${alter} RENAME COLUMN ${quoteIdentifier(column)} TO ${quoteIdentifier(name)}`,
+  ];
+}
+
+/** The reverse. The column is back first, for whoever needs it; then the rows are looked through for NOT NULL. */
+export async function bringBackColumn(work: RetireWork): Promise<string> {
+  const { column, ledger, key } = work;
+  const label = `"${column.table}.${column.column}"`;
+  const detail = await climb(work, `bringing back column ${label}`, async (transaction, lockTimeoutMs) => {
+    const record = await ledger.enter(transaction, key);
+    const retired = record.detail['retired'] as RetiredDetail | undefined;
+    if (record.state === 'undone' || retired === undefined) {
+      if (record.state !== 'undone') await ledger.record(transaction, key, 'undone');
+      return null;
+    }
+    if (retired.broughtBack) return retired;
+    await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
+    await assertStillRetired(transaction, retired);
+    const server = await serverVersion(transaction);
+    for (const statement of bringBackStatements(retired, server)) await transaction.query(statement);
+    await renameInDualWrites(transaction, column.schema, column.table, { [column.column]: column.column });
+    const next: RetiredDetail = { ...retired, broughtBack: true };
+    await ledger.record(transaction, key, retired.notNull === null ? 'undone' : 'undoing', {
+      detail: { retired: next },
+    });
+    return next;
+  });
+  if (detail === null) return `${label} had not been retired`;
+  if (detail.notNull !== null) await validateNotNull(work, detail);
+  return `${label} is back in use, with current data`;
+}
+
+function bringBackStatements(
+  { schema, table, column, retiredName: name, notNull }: RetiredDetail,
+  server: number,
+): string[] {
+  const alter = `ALTER TABLE ${quoteTable(schema, table)}`;
+  const back = `${alter} RENAME COLUMN ${quoteIdentifier(name)} TO ${quoteIdentifier(column)}`;
+  if (notNull === null) return [back];
+  const held =
+    server >= NAMED_NOT_NULL_SINCE
+      ? `NOT NULL ${quoteIdentifier(column)}`
+      : `CHECK (${quoteIdentifier(column)} IS NOT NULL)`;
+  return [back, `${alter} ADD CONSTRAINT ${quoteIdentifier(notNull)} ${held} NOT VALID`];
+}
+
+async function assertStillRetired(
+  transaction: Queryable,
+  { schema, table, column, retiredName: name }: RetiredDetail,
+): Promise<void> {
+  if ((await readColumn(transaction, { schema, table, column: name })) === null) {
+    throw new SwitchbackError('SchemaDrift', `the retired column "${name}" of ${quoteTable(schema, table)} is gone`, {
+      hint: 'bring the column back by hand, then skip the undo of this step',
+      fields: { table, column: name },
+    });
+  }
+  if ((await readColumn(transaction, { schema, table, column })) !== null) {
+    throw new SwitchbackError(
+      'ForeignObject',
+      `${quoteTable(schema, table)} has a new column "${column}"; it is left alone`,
+      {
+        hint: `rename it, so that the retired one ("${name}") can have its name back, then retry`,
+        fields: { table, column },
+      },
+    );
+  }
+}
+
+/** Holds up nobody: VALIDATE reads the rows beside writers. */
+async function validateNotNull(work: RetireWork, { schema, table, column, notNull }: RetiredDetail): Promise<void> {
+  await climb(work, `checking NOT NULL of "${table}.${column}"`, async (transaction, lockTimeoutMs) => {
+    const record = await work.ledger.enter(transaction, work.key);
+    if (record.state === 'undone' || notNull === null) return;
+    await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
+    const alter = `ALTER TABLE ${quoteTable(schema, table)}`;
+    try {
+      await transaction.query(`${alter} VALIDATE CONSTRAINT ${quoteIdentifier(notNull)}`);
+      if ((await serverVersion(transaction)) < NAMED_NOT_NULL_SINCE) {
+        await transaction.query(
+          `${alter} ALTER COLUMN ${quoteIdentifier(column)} SET NOT NULL, DROP CONSTRAINT ${quoteIdentifier(notNull)}`,
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof SwitchbackError) || !/^23/.test(String(error.fields['sqlState']))) throw error;
+      throw new SwitchbackError(
+        'StatementFailed',
+        `column ${quoteIdentifier(column)} of ${quoteTable(schema, table)} is back, but holds NULL in some rows, where it was NOT NULL`,
+        {
+          hint: `give these rows a value (SELECT … WHERE ${quoteIdentifier(column)} IS NULL), then retry`,
+          fields: { schema, table, column },
+        },
+      );
+    }
+    await work.ledger.record(transaction, work.key, 'undone');
+  });
+}
+
+const serverVersion = async (session: Queryable): Promise<number> =>
+  Number((await session.query("SELECT current_setting('server_version_num') AS version"))[0]?.['version']);
+
+interface FoundColumn {
+  inKey: boolean;
+  notNull: string | null;
+}
+async function readColumn(session: Queryable, { schema, table, column }: ColumnName): Promise<FoundColumn | null> {
+  const [row] = await session.query(
+    `SELECT a.attnotnull AS not_null,
+       (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]) AS named,
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attnum = ANY (k.conkey)) AS in_key
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped`,
+    [schema, table, column],
+  );
+  if (row === undefined) return null;
+  const standIn = `zz_not_null_${createHash('sha256').update(column).digest('hex').slice(0, 8)}`;
+  return { inKey: row['in_key'] === 't', notNull: row['not_null'] === 't' ? (row['named'] ?? standIn) : null };
+}
+
+async function climb<T>(
+  { database, limits, signal, onWait }: RetireWork,
+  purpose: string,
+  attempt: (transaction: Queryable, lockTimeoutMs: number) => Promise<T>,
+): Promise<T> {
+  return database.session((session) =>
+    climbLadder({ database, pid: session.pid, limits, signal, purpose, onWait }, (lockTimeoutMs) =>
+      cancellable(database, session.pid, signal, () =>
+        session.transaction((transaction) => attempt(transaction, lockTimeoutMs)),
+      ),
+    ),
+  );
+}
