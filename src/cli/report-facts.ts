@@ -13,9 +13,9 @@ type Key = readonly [migration: string, version: number, epoch: number];
 
 const KEY = 'migration = $1 AND version = $2 AND epoch = $3';
 const text = (row: Row, column: string): string => row[column] ?? '';
-/** Postgres writes `2026-03-01 10:00:00.5+00`; JSON has the form of ISO 8601. */
+/** Postgres writes `2026-03-01 10:00:00.5+00` (our sessions are in UTC); JSON has the form of ISO 8601. */
 const iso = (at: string | null | undefined): string | null =>
-  at == null ? null : new Date(at.replace(' ', 'T')).toISOString();
+  at == null ? null : new Date(at.replace(' ', 'T').replace(/\+00$/, 'Z')).toISOString();
 const isoOf = (row: Row, column: string): string => iso(row[column]) ?? '';
 
 /** Opens the ledgers for the time of `work`. A database that can't be read is named in the facts, not an error. */
@@ -51,7 +51,7 @@ async function readFacts(
   const facts: ReportFacts = { ...NO_FACTS };
   for (const one of parts) {
     facts.run ??= one.run ?? null;
-    for (const list of ['audit', 'steps', 'lineage', 'rowErrors', 'unread'] as const) {
+    for (const list of ['audit', 'steps', 'failures', 'lineage', 'rowErrors', 'unread'] as const) {
       facts[list] = [...facts[list], ...(one[list] ?? [])] as never;
     }
   }
@@ -81,7 +81,18 @@ async function readHome(home: Database, key: Key): Promise<Partial<ReportFacts>>
   const audit = await home.query(`SELECT at, type, by, identity, data FROM switchback.audit WHERE ${KEY} ORDER BY id`, [
     ...key,
   ]);
+  const failures = await home.query(
+    `SELECT step, direction, failures, last_error, at FROM switchback.failures WHERE ${KEY} AND failures > 0 ORDER BY at`,
+    [...key],
+  );
   return {
+    failures: failures.map((one) => ({
+      step: text(one, 'step'),
+      direction: text(one, 'direction'),
+      failures: Number(one['failures']),
+      lastError: text(one, 'last_error'),
+      at: isoOf(one, 'at'),
+    })),
     run:
       row === undefined
         ? null
@@ -108,7 +119,7 @@ async function readTarget(database: Database, key: Key): Promise<Partial<ReportF
   if (!(await hasTable(database, 'steps'))) return {};
   const values = [...key];
   const steps = await database.query(
-    `SELECT step, phase, kind, state, failures, last_error, note, intended_at, applied_at, undone_at
+    `SELECT step, phase, kind, state, note, intended_at, applied_at, undone_at
      FROM switchback.steps WHERE ${KEY}`,
     values,
   );
@@ -129,8 +140,6 @@ async function readTarget(database: Database, key: Key): Promise<Partial<ReportF
       phase: text(row, 'phase'),
       kind: text(row, 'kind'),
       state: text(row, 'state'),
-      failures: Number(row['failures']),
-      lastError: row['last_error'] ?? null,
       note: row['note'] ?? null,
       intendedAt: isoOf(row, 'intended_at'),
       appliedAt: iso(row['applied_at']),

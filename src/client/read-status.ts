@@ -5,7 +5,7 @@ import { readHeartbeats, withHeartbeats } from './heartbeats.ts';
 import { migrationNames } from './list.ts';
 import { nearestNames } from './nearest-names.ts';
 import { bareStatus, endedStatus, outcomeError } from './outcome.ts';
-import { grpcStatusOf, isNotFound, serviceError } from './service-error.ts';
+import { isNotFound, serviceError } from './service-error.ts';
 import { workflowLink } from './workflow-link.ts';
 
 const QUERY_TIMEOUT_MS = 2_000;
@@ -50,7 +50,7 @@ export class StatusReader {
         client.workflow.getHandle(workflowIdOf(this.#name)).describe(),
       );
     } catch (error) {
-      if (isNotFound(error) && !/namespace/i.test(grpcStatusOf(error)?.details ?? '')) return null;
+      if (isNotFound(error)) return null;
       throw serviceError(error, place);
     }
   }

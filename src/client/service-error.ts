@@ -1,4 +1,10 @@
-import { isGrpcDeadlineError, isGrpcServiceError, type ServiceError, WorkflowNotFoundError } from '@temporalio/client';
+import {
+  isGrpcDeadlineError,
+  isGrpcServiceError,
+  NamespaceNotFoundError,
+  type ServiceError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import { SwitchbackError } from '../messages/index.ts';
 
 /**
@@ -8,7 +14,6 @@ import { SwitchbackError } from '../messages/index.ts';
 const GRPC = {
   invalidArgument: 3,
   deadlineExceeded: 4,
-  notFound: 5,
   permissionDenied: 7,
   failedPrecondition: 9,
   unavailable: 14,
@@ -28,8 +33,8 @@ export function grpcStatusOf(error: unknown): { code: number; details: string } 
   return null;
 }
 
-export const isNotFound = (error: unknown): boolean =>
-  error instanceof WorkflowNotFoundError || grpcStatusOf(error)?.code === GRPC.notFound;
+/** True where there is no such run, or none that still runs. */
+export const isNotFound = (error: unknown): boolean => error instanceof WorkflowNotFoundError;
 
 /** True where a query found nobody to answer it: no worker, a worker that is busy, or a run that has not begun. */
 export const isNoAnswer = (error: unknown): boolean => {
@@ -54,8 +59,15 @@ export function unreachable(place: ServerPlace, cause: unknown, what?: string): 
 /** Puts any failure of a call to Temporal in our words; errors of ours pass through. */
 export function serviceError(error: unknown, place: ServerPlace): Error {
   if (error instanceof SwitchbackError) return error;
-  const status = grpcStatusOf(error);
   const fields = { address: place.address, namespace: place.namespace };
+  if (error instanceof NamespaceNotFoundError) {
+    return new SwitchbackError(
+      'ConfigInvalid',
+      `the Temporal server at ${place.address} has no namespace "${place.namespace}"`,
+      { hint: 'set TEMPORAL_NAMESPACE to one that exists there, or create it', fields, cause: error },
+    );
+  }
+  const status = grpcStatusOf(error);
   if (status === null) return error instanceof Error ? error : new Error(String(error));
   switch (status.code) {
     case GRPC.unavailable:
@@ -68,17 +80,6 @@ export function serviceError(error: unknown, place: ServerPlace): Error {
         `the Temporal server at ${place.address} refuses the credentials`,
         {
           hint: `check TEMPORAL_API_KEY or the client certificate, and that they may use namespace "${place.namespace}"`,
-          fields,
-          cause: error,
-        },
-      );
-    case GRPC.notFound:
-      if (!/namespace/i.test(status.details)) break;
-      return new SwitchbackError(
-        'ConfigInvalid',
-        `the Temporal server at ${place.address} has no namespace "${place.namespace}"`,
-        {
-          hint: 'set TEMPORAL_NAMESPACE to one that exists there, or create it',
           fields,
           cause: error,
         },

@@ -4,6 +4,8 @@ export interface ReportFacts {
   /** Decisions of people and of the engine, in their order. */
   audit: AuditFact[];
   steps: StepFact[];
+  /** Real failures of each step, by direction. */
+  failures: FailureFact[];
   lineage: LineageFact[];
   rowErrors: RowErrorFact[];
   /** Databases whose ledger could not be read, and why. */
@@ -32,12 +34,17 @@ export interface StepFact {
   phase: string;
   kind: string;
   state: string;
-  failures: number;
-  lastError: string | null;
   note: string | null;
   intendedAt: string;
   appliedAt: string | null;
   undoneAt: string | null;
+}
+export interface FailureFact {
+  step: string;
+  direction: string;
+  failures: number;
+  lastError: string;
+  at: string;
 }
 export interface LineageFact {
   database: string;
@@ -57,4 +64,12 @@ export interface RowErrorFact {
   rows: string;
 }
 
-export const NO_FACTS: ReportFacts = { run: null, audit: [], steps: [], lineage: [], rowErrors: [], unread: [] };
+export const NO_FACTS: ReportFacts = {
+  run: null,
+  audit: [],
+  steps: [],
+  failures: [],
+  lineage: [],
+  rowErrors: [],
+  unread: [],
+};

@@ -45,6 +45,7 @@ export function reportOf(status: Status, facts: ReportFacts): Report {
   const sections = [
     outcome(status, facts),
     steps(status, facts),
+    failures(facts),
     decisions(facts),
     timeline(facts),
     lineage(facts),
@@ -89,7 +90,7 @@ function steps(status: Status, facts: ReportFacts): Section {
   const recorded = new Map(facts.steps.map((fact) => [fact.step, fact]));
   return {
     heading: 'Steps',
-    columns: ['Phase', 'Step', 'Kind', 'State', 'Progress', 'Note', 'Begun', 'Done', 'Failures'],
+    columns: ['Phase', 'Step', 'Kind', 'State', 'Progress', 'Note', 'Begun', 'Done'],
     rows: status.phases.flatMap((phase) =>
       phase.steps.map((step) => {
         const fact = recorded.get(step.id);
@@ -103,15 +104,24 @@ function steps(status: Status, facts: ReportFacts): Section {
           oneLine(step.note ?? fact?.note ?? ''),
           fact === undefined ? '' : instant(fact.intendedAt),
           done === null ? '' : instant(done),
-          fact === undefined || fact.failures === 0
-            ? ''
-            : `${fact.failures}${fact.lastError === null ? '' : `: ${oneLine(fact.lastError)}`}`,
         ];
       }),
     ),
     empty: 'The run ended before its plan was read.',
   };
 }
+
+const failures = (facts: ReportFacts): Section => ({
+  heading: 'Failures on the way',
+  columns: ['Step', 'Direction', 'Times', 'Last', 'Why'],
+  rows: facts.failures.map((fact) => [
+    fact.step,
+    fact.direction,
+    String(fact.failures),
+    instant(fact.at),
+    oneLine(fact.lastError),
+  ]),
+});
 
 const detailOf = ({ data }: AuditFact): string =>
   oneLine(
