@@ -204,7 +204,7 @@ function keysAt(path: readonly (string | number)[]): string[] {
     const def = schema._zod.def as unknown as Record<'element' | 'valueType', z.core.$ZodType> & {
       shape?: Record<string, z.core.$ZodType>;
     };
-    schema = (def.shape?.[String(key)] ?? def.element ?? def.valueType) as z.core.$ZodType;
+    schema = def.shape?.[String(key)] ?? def.element ?? def.valueType;
     settle();
   }
   return Object.keys((schema._zod.def as { shape?: object }).shape ?? {});
