@@ -1,13 +1,14 @@
 import type { z } from 'zod';
 import { type Condition, CONDITION_SOURCES, condition } from './condition.ts';
 import type { Path } from './finding.ts';
-import { type ApprovalRule, parts, type Service, type Window } from './plan.ts';
+import { type ApprovalRule, PHASE_STEPS_MAX, PHASES_MAX, parts, type Service, type Window } from './plan.ts';
 import { type Kind, type Step, stepKinds } from './steps/index.ts';
 import { type Risk, risk } from './values.ts';
 
 /**
  * The parts of a plan that could be read, each with its path. Rules look at a draft, so that one mistyped key in one
- * step doesn't hide what is wrong elsewhere: all problems are told at once.
+ * step doesn't hide what is wrong elsewhere: all problems are told at once. Phases and steps over the limits, which the
+ * schema refuses, are left out, so that rules needn't be quick on a plan of any size.
  */
 export interface Draft {
   raw: unknown;
@@ -83,7 +84,9 @@ export function draftOf(raw: unknown): Draft {
       const window = parsed(parts.window, value);
       return window === null ? [] : [{ path: ['spec', 'policies', 'windows', index], window }];
     }),
-    phases: list(spec['phases']).map((value, index) => draftPhase(mapping(value), index)),
+    phases: list(spec['phases'])
+      .slice(0, PHASES_MAX)
+      .map((value, index) => draftPhase(mapping(value), index)),
   };
 }
 
@@ -101,7 +104,9 @@ function draftPhase(raw: Mapping, index: number): DraftPhase {
     name: text(raw['name']),
     risk: parsed(risk, raw['risk']) ?? undefined,
     approval: approval === 'before' || approval === 'after' ? approval : null,
-    steps: list(raw['steps']).map((value, step) => draftStep(mapping(value), [...path, 'steps', step], index)),
+    steps: list(raw['steps'])
+      .slice(0, PHASE_STEPS_MAX)
+      .map((value, step) => draftStep(mapping(value), [...path, 'steps', step], index)),
     conditions: ['preconditions', 'exitCriteria', 'guards'].flatMap((key) => conditions(raw[key], [...path, key])),
   };
 }
@@ -119,7 +124,7 @@ function draftStep(raw: Mapping, path: Path, phase: number): DraftStep {
     id: text(raw['id']),
     uses,
     needs: names(raw['needs'], [...path, 'needs']),
-    step: schema === null ? null : (parsed(schema, raw) as Step | null),
+    step: schema === null ? null : parsed<z.ZodType<Step>>(schema, raw),
     conditions: [
       ...('when' in raw ? conditions([raw['when']], path).map((found) => ({ ...found, path: [...path, 'when'] })) : []),
       ...conditions(raw['guards'], [...path, 'guards']),

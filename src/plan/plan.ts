@@ -3,6 +3,12 @@ import { condition } from './condition.ts';
 import { stepKinds } from './steps/index.ts';
 import { dateOrInstant, duration, label, risk, version } from './values.ts';
 
+/** Limits of a plan; what is over is refused. */
+export const PLAN_BYTES_MAX = 512 * 1024;
+export const PLAN_STEPS_MAX = 500;
+export const PHASE_STEPS_MAX = 200;
+export const PHASES_MAX = 100;
+
 const service = z.strictObject({
   version: version.optional(),
   provides: z.record(z.string(), z.array(version).min(1)).default({}),
@@ -60,7 +66,7 @@ const phase = z.strictObject({
   name: label,
   risk: risk.optional(),
   preconditions: z.array(condition).max(50).default([]),
-  steps: z.array(anyStep).min(1).max(200),
+  steps: z.array(anyStep).min(1).max(PHASE_STEPS_MAX),
   exitCriteria: z.array(condition).max(50).default([]),
   guards: z.array(condition).max(20).default([]),
   soak: duration.optional(),
@@ -93,7 +99,7 @@ export const planSchema = z.strictObject({
         windows: z.array(window).max(100).default([]),
       })
       .prefault({}),
-    phases: z.array(phase).min(1).max(100),
+    phases: z.array(phase).min(1).max(PHASES_MAX),
   }),
 });
 /** A plan with its defaults filled in. */
@@ -105,10 +111,6 @@ export type ApprovalRule = Plan['spec']['policies']['approvals'][number];
 export type Window = Plan['spec']['policies']['windows'][number];
 export type Service = Plan['spec']['services'][string];
 export type FlagDefinition = Plan['spec']['flags'][string];
-
-/** Limits of a plan; what is over is refused. */
-export const PLAN_BYTES_MAX = 512 * 1024;
-export const PLAN_STEPS_MAX = 500;
 
 /** Types a plan that is written in TypeScript; the value is what a plan file would hold. */
 export const definePlan = (plan: PlanInput): PlanInput => plan;

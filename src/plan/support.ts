@@ -60,11 +60,11 @@ const refused = (path: Path, words: string): Finding => ({
   message: `${words} is part of the plan format, but this version has no engine for it`,
 });
 
-/** A gap in words: `` `preserve: true` of a backfill step``. */
-function gapWords(gap: FieldGap, uses: unknown): string {
+/** A gap in words: `` `preserve: true` of a backfill step``; of which kind, where it counts for several. */
+export function gapWords(gap: FieldGap, uses?: string): string {
   const field = `\`${gap.field.replaceAll('[]', '')}${gap.when === 'true' ? ': true' : ''}\``;
   if (gap.in === 'condition') return `${field} as a condition`;
-  const owner = typeof gap.in === 'string' ? gap.in : `${String(uses)} step`;
+  const owner = typeof gap.in === 'string' ? gap.in : `${uses ?? gap.in.join(' or ')} step`;
   return `${field} of ${/^[aeiou]/.test(owner) ? 'an' : 'a'} ${owner}`;
 }
 
@@ -77,11 +77,13 @@ export function unsupportedIn(draft: Draft): Finding[] {
           .map((step) => ({ ...refused([...step.path, 'uses'], `\`uses: ${gap.kind}\``), at: 'value' as const }))
       : owners(draft, gap.in).flatMap((owner) =>
           pathsOf(owner.raw, gap.field.split('.'), gap.when).map((path) =>
-            refused([...owner.path, ...path], gapWords(gap, (owner.raw as { uses?: unknown } | null)?.uses)),
+            refused([...owner.path, ...path], gapWords(gap, kindOf(owner.raw))),
           ),
         ),
   );
 }
+
+const kindOf = (raw: unknown): string => String((raw as { uses?: unknown } | null)?.uses);
 
 function owners(draft: Draft, where: FieldGap['in']): readonly { path: Path; raw: unknown }[] {
   const spec = (draft.raw as { spec?: { services?: unknown; policies?: { approvals?: unknown } | null } | null } | null)

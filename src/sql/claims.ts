@@ -19,7 +19,7 @@ export function claimsOf(plan: Plan): Claim[] {
       claims.set(JSON.stringify([claim.database, claim.schema, claim.table]), claim);
     }
   }
-  return [...claims.values()].sort(
+  return [...claims.values()].toSorted(
     (a, b) => order(a.database, b.database) || order(a.schema, b.schema) || order(a.table, b.table),
   );
 }

@@ -62,5 +62,5 @@ export function columnsOf(expression: string): string[] {
     const name = (last?.['String'] as SqlNode | undefined)?.['sval'];
     if (typeof name === 'string') names.add(name);
   });
-  return [...names].sort();
+  return [...names].toSorted();
 }

@@ -29,13 +29,12 @@ export class SqlFault extends Error {
 
 /** The parse tree of a text; throws `SqlFault`. */
 export function parseSql(sql: string): ParseResult {
-  if (sql.trim() === '') return { version: 0, stmts: [] } as unknown as ParseResult;
+  if (sql.trim() === '') return { version: 0, stmts: [] };
   try {
     return parseSync(sql);
   } catch (error) {
-    if (error instanceof SqlError || (error instanceof Error && 'sqlDetails' in error)) {
-      const details = (error as SqlError).sqlDetails;
-      throw new SqlFault(error.message, unitsOfPoints(sql, details?.cursorPosition ?? 0));
+    if (error instanceof SqlError) {
+      throw new SqlFault(error.message, unitsOfPoints(sql, error.sqlDetails?.cursorPosition ?? 0));
     }
     // The tree comes as JSON; an expression of thousands of levels ends the stack of whoever reads it.
     if (error instanceof RangeError) throw new SqlFault('the SQL is nested too deeply', 0);
@@ -62,7 +61,7 @@ export const unitsOfBytes = (sql: string, position: number): number =>
   Buffer.from(sql, 'utf8').subarray(0, position).toString('utf8').length;
 
 /** Turns Postgres's position in an error, in code points, into UTF-16 units. */
-const unitsOfPoints = (sql: string, points: number): number => [...sql].slice(0, points).join('').length;
+const unitsOfPoints = (sql: string, points: number): number => Array.from(sql).slice(0, points).join('').length;
 
 /** How much of a text is white space and comments (`--` to the end of the line, nested block comments). */
 function leadingBlank(text: string): number {

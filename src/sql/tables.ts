@@ -28,14 +28,14 @@ export function tablesTouched(sql: string, schema: string): TableRef[] {
   for (const statement of statementsOf(sql)) {
     for (const ref of tablesOf(statement, schema)) found.set(JSON.stringify([ref.schema, ref.table]), ref);
   }
-  return [...found.values()].sort((a, b) => order(a.schema, b.schema) || order(a.table, b.table));
+  return [...found.values()].toSorted((a, b) => order(a.schema, b.schema) || order(a.table, b.table));
 }
 
 /** Order by UTF-16 unit: the same on every machine, whatever its language. */
 export const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 function tablesOf({ kind, node }: Statement, schema: string): TableRef[] {
-  const objectType = String(node['removeType'] ?? node['renameType'] ?? node['objtype'] ?? node['objectType'] ?? '');
+  const objectType = [node['removeType'], node['renameType'], node['objtype'], node['objectType']].find(isText) ?? '';
   const refs: TableRef[] = [];
   if (kind === 'DropStmt' || kind === 'CommentStmt' || kind === 'SecLabelStmt') {
     for (const object of kind === 'DropStmt' ? list(node['objects']) : [node['object']]) {
@@ -92,12 +92,16 @@ function ownerTable(options: unknown, schema: string): TableRef | null {
   return null;
 }
 
+const isText = (value: unknown): value is string => typeof value === 'string';
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 
 /** `{ List: { items: [{ String: { sval } }] } }` as `['a', 'b']`. */
 function namesOf(object: unknown): string[] {
   const items = ((object as SqlNode | undefined)?.['List'] as SqlNode | undefined)?.['items'];
-  return list(items).map((item) => String(((item as SqlNode)['String'] as SqlNode | undefined)?.['sval'] ?? ''));
+  return list(items).flatMap((item) => {
+    const text = ((item as SqlNode)['String'] as SqlNode | undefined)?.['sval'];
+    return isText(text) ? [text] : [];
+  });
 }
 
 const qualified = (names: readonly string[], schema: string): TableRef => ({

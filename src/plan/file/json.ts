@@ -67,7 +67,7 @@ export function canonicalJson(value: unknown): string {
   if (typeof value === 'object' && value !== null) {
     const members = Object.entries(value)
       .filter(([, child]) => child !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, child]) => `${JSON.stringify(key)}:${canonicalJson(child)}`);
     return `{${members.join(',')}}`;
   }

@@ -41,10 +41,12 @@ export function problemsOf(findings: readonly Finding[], source: Source): PlanPr
   return inOrder(problems);
 }
 
-/** Problems in the order of the file; what is said twice of one place is kept once. */
+const PROBLEMS_MAX = 200;
+
+/** Problems in the order of the file; what is said twice of one place is kept once. Of very many, the first. */
 export function inOrder(problems: readonly PlanProblem[]): PlanProblem[] {
   const seen = new Set<string>();
-  return problems
+  const once = problems
     .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0))
     .filter((problem) => {
       const key = `${problem.line}:${problem.column} ${problem.path} ${problem.message}`;
@@ -52,6 +54,10 @@ export function inOrder(problems: readonly PlanProblem[]): PlanProblem[] {
       seen.add(key);
       return true;
     });
+  const last = once[PROBLEMS_MAX];
+  if (last === undefined) return once;
+  const more = { ...last, path: '', message: `and ${once.length - PROBLEMS_MAX} more problems from here on` };
+  return [...once.slice(0, PROBLEMS_MAX), { ...more, found: null, allowed: null, didYouMean: null }];
 }
 
 const cut = (text: string): string => (text.length > FOUND_LENGTH_MAX ? `${text.slice(0, FOUND_LENGTH_MAX)}…` : text);

@@ -31,7 +31,7 @@ function chosen(options: readonly Schema[], discriminator: string | undefined, v
   }
   const fit = (option: Schema): number =>
     Object.keys(given).filter((key) => Object.hasOwn(unwrap(option)._zod.def.shape ?? {}, key)).length;
-  return options.filter((option) => unwrap(option)._zod.def.type === 'object').sort((a, b) => fit(b) - fit(a))[0];
+  return options.filter((option) => unwrap(option)._zod.def.type === 'object').toSorted((a, b) => fit(b) - fit(a))[0];
 }
 
 /** The keys that the plan format knows for the mapping at `path` of the plan `given`. */

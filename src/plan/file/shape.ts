@@ -100,9 +100,9 @@ const TYPES: Record<string, string> = {
   object: 'a mapping',
   record: 'a mapping',
 };
-const UNITS: Record<string, (bound: number | bigint) => string> = {
-  string: (bound) => `${bound} character${bound === 1 ? '' : 's'}`,
-  array: (bound) => `${bound} item${bound === 1 ? '' : 's'}`,
+const UNITS: Record<string, (size: number | bigint) => string> = {
+  string: (size) => `${size} character${size === 1 ? '' : 's'}`,
+  array: (size) => `${size} item${size === 1 ? '' : 's'}`,
 };
 
 /** What would have been right: in the schema's own words where it has some. */

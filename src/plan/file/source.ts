@@ -102,7 +102,7 @@ export class YamlSource implements Source {
   #pairsOf(map: YAMLMap): Map<string | null, Pair> {
     const known = this.#pairs.get(map);
     if (known !== undefined) return known;
-    const pairs = new Map(map.items.map((item) => [keyText(item.key), item as Pair]));
+    const pairs = new Map(map.items.map((item) => [keyText(item.key), item]));
     this.#pairs.set(map, pairs);
     return pairs;
   }

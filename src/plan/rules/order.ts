@@ -1,28 +1,27 @@
-import { type Draft, type DraftPhase, type DraftStep, stepsOf } from '../draft.ts';
+import { type Draft, type DraftStep, stepsOf } from '../draft.ts';
 import { type Finding, invalid } from '../finding.ts';
 import { KINDS } from '../steps/index.ts';
 import { byId, needsClosure, unknownName } from './names.ts';
 
+type StepsById = ReadonlyMap<string, DraftStep>;
+
 /** `needs` and `of`: what a step stands on must exist, come earlier, and not lead back to it. */
 export function orderFindings(draft: Draft): Finding[] {
   const everywhere = byId(stepsOf(draft));
-  return draft.phases.flatMap((phase) => [
-    ...phase.steps.flatMap((step) => needFindings(step, phase, draft, everywhere)),
-    ...circleFindings(phase),
-    ...phase.steps.flatMap((step) => ofFindings(step, phase, draft, everywhere)),
-  ]);
+  return draft.phases.flatMap((phase) => {
+    const here = byId(phase.steps);
+    return [
+      ...phase.steps.flatMap((step) => needFindings(step, here, draft, everywhere)),
+      ...circleFindings(here),
+      ...phase.steps.flatMap((step) => ofFindings(step, here, draft, everywhere)),
+    ];
+  });
 }
 
 const phaseName = (draft: Draft, step: DraftStep): string =>
   draft.phases[step.phase]?.name ?? `number ${step.phase + 1}`;
 
-function needFindings(
-  step: DraftStep,
-  phase: DraftPhase,
-  draft: Draft,
-  everywhere: ReadonlyMap<string, DraftStep>,
-): Finding[] {
-  const here = byId(phase.steps);
+function needFindings(step: DraftStep, here: StepsById, draft: Draft, everywhere: StepsById): Finding[] {
   const seen = new Set<string>();
   return step.needs.flatMap(({ path, name }) => {
     if (name === step.id) return [invalid(path, `step "${name}" needs itself`)];
@@ -34,7 +33,7 @@ function needFindings(
     if (elsewhere === undefined) return [unknownName(path, `there is no step "${name}" in this phase`, name, others)];
     const which = phaseName(draft, elsewhere);
     return [
-      elsewhere.phase < phase.index
+      elsewhere.phase < step.phase
         ? invalid(path, `step "${name}" is in phase "${which}", which is done by then; leave it out`)
         : invalid(path, `step "${name}" is in phase "${which}", which comes later; phases run in order`),
     ];
@@ -42,8 +41,7 @@ function needFindings(
 }
 
 /** Each circle of `needs` once, told at the step of it that comes first in the plan. */
-function circleFindings(phase: DraftPhase): Finding[] {
-  const here = byId(phase.steps);
+function circleFindings(here: StepsById): Finding[] {
   const told = new Set<string>();
   return [...here.keys()].flatMap((id) => {
     if (told.has(id)) return [];
@@ -80,12 +78,7 @@ export function circleFrom(start: string, nextOf: (node: string) => readonly str
 }
 
 /** `of` names a dual-write step that is done when this one begins. */
-function ofFindings(
-  step: DraftStep,
-  phase: DraftPhase,
-  draft: Draft,
-  everywhere: ReadonlyMap<string, DraftStep>,
-): Finding[] {
+function ofFindings(step: DraftStep, here: StepsById, draft: Draft, everywhere: StepsById): Finding[] {
   const of = step.raw['of'];
   if (typeof of !== 'string' || (step.uses !== 'backfill' && step.uses !== 'verify')) return [];
   const path = [...step.path, 'of'];
@@ -99,7 +92,7 @@ function ofFindings(
   if (target.uses !== 'dual-write') {
     return [unknownName(path, `step "${of}" is not a dual-write step (it is \`${target.uses}\`)`, of, dualWrites)];
   }
-  if (target.phase > phase.index) {
+  if (target.phase > step.phase) {
     return [
       invalid(
         path,
@@ -107,7 +100,7 @@ function ofFindings(
       ),
     ];
   }
-  if (target.phase === phase.index && !needsClosure(step, byId(phase.steps)).has(of)) {
+  if (target.phase === step.phase && !needsClosure(step, here).has(of)) {
     return [invalid(path, `step "${of}" is in the same phase and may not be done yet; add \`needs: [${of}]\``)];
   }
   return [];

@@ -20,7 +20,7 @@ function dependencyFindings(draft: Draft): Finding[] {
       const at = [...path, 'dependsOn', index];
       if (other === name) return [invalid(at, `service "${name}" depends on itself`)];
       if (draft.serviceNames.includes(other)) return [];
-      const known = draft.serviceNames.filter((known) => known !== name);
+      const known = draft.serviceNames.filter((one) => one !== name);
       return [unknownName(at, `there is no service "${other}" in spec.services`, other, known)];
     }),
   );

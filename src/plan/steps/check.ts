@@ -9,7 +9,7 @@ export const check = z
     ...stepFields,
     uses: z.literal('check'),
     ...conditionFields,
-    every: duration.default('5s'),
-    deadline: duration.default('1h'),
+    every: duration.default('5s').describe('How often it looks.'),
+    deadline: duration.default('1h').describe('After this long the step fails.'),
   })
   .refine(exactlyOneSource, { error: ONE_SOURCE });

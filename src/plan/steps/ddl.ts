@@ -6,12 +6,17 @@ import { duration, identifier, label, sqlText } from '../values.ts';
 export const ddl = z.strictObject({
   ...stepFields,
   uses: z.literal('ddl'),
-  database: label,
-  schema: identifier.default('public'),
-  up: sqlText,
-  down: sqlText.optional(),
-  lockTimeout: duration.default('1s'),
-  statementTimeout: duration.optional(),
-  allow: z.array(z.strictObject({ rule: z.string().min(1), reason: z.string().min(1) })).default([]),
-  killBlockers: z.boolean().default(false),
+  database: label.describe('The database, by its name in the configuration.'),
+  schema: identifier.default('public').describe('The schema that unqualified names mean.'),
+  up: sqlText.describe('Statements that change the schema.'),
+  down: sqlText.optional().describe("Statements that undo `up`, where the catalog alone can't tell how."),
+  lockTimeout: duration
+    .default('1s')
+    .describe('How long one try may wait for a lock at most; the first tries wait less.'),
+  statementTimeout: duration.optional().describe('How long one statement may take.'),
+  allow: z
+    .array(z.strictObject({ rule: z.string().min(1), reason: z.string().min(1) }))
+    .default([])
+    .describe('Rules that this step may break, each with the reason.'),
+  killBlockers: z.boolean().default(false).describe('Ends the sessions that hold the lock, after the last try.'),
 });

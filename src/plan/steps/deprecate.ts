@@ -6,9 +6,9 @@ import { dateOrInstant, version } from '../values.ts';
 export const deprecate = z.strictObject({
   ...stepFields,
   uses: z.literal('deprecate'),
-  interface: z.string().min(1),
+  interface: z.string().min(1).describe('The interface.'),
   version,
-  at: dateOrInstant,
-  sunset: dateOrInstant,
-  link: z.url().optional(),
+  at: dateOrInstant.describe('Since when it is deprecated.'),
+  sunset: dateOrInstant.describe('When it may go away.'),
+  link: z.url().optional().describe('Where users of it read more.'),
 });

@@ -5,5 +5,10 @@ import { ONE_TARGET, oneTarget, retiredTarget } from './retire.ts';
 
 /** Removes what was retired, after its retention: the point of no return. */
 export const drop = z
-  .strictObject({ ...stepFields, uses: z.literal('drop'), ...retiredTarget, retention: duration.default('14d') })
+  .strictObject({
+    ...stepFields,
+    uses: z.literal('drop'),
+    ...retiredTarget,
+    retention: duration.default('14d').describe('How long it must have been retired.'),
+  })
   .refine(oneTarget, { error: ONE_TARGET });

@@ -9,14 +9,22 @@ export const dualWrite = z
   .strictObject({
     ...stepFields,
     uses: z.literal('dual-write'),
-    database: label,
-    schema: identifier.default('public'),
-    table: identifier.optional(),
-    up: z.record(identifier, sqlText),
-    down: z.record(identifier, sqlText).optional(),
-    bothWritten: z.enum(['new', 'old', 'error']).default('new'),
-    from: side.optional(),
-    to: side.optional(),
+    database: label.describe('The database, by its name in the configuration.'),
+    schema: identifier.default('public').describe('The schema of the table.'),
+    table: identifier.optional().describe('The table whose columns are kept in step.'),
+    up: z
+      .record(identifier, sqlText)
+      .describe('New columns, each with the expression over the old ones that gives it.'),
+    down: z
+      .record(identifier, sqlText)
+      .optional()
+      .describe('Old columns, each with the expression over the new ones; without it nothing flows back.'),
+    bothWritten: z
+      .enum(['new', 'old', 'error'])
+      .default('new')
+      .describe('Which side counts when one statement writes both.'),
+    from: side.optional().describe('The old table, for a dual write between tables.'),
+    to: side.optional().describe('The new table.'),
   })
   .refine((step) => (step.table !== undefined) !== (step.from !== undefined && step.to !== undefined), {
     error: 'either `table`, or `from` and `to`',

@@ -9,11 +9,14 @@ export const flag = z
   .strictObject({
     ...stepFields,
     uses: z.literal('flag'),
-    flag: z.string().min(1).max(100),
-    enabled: z.boolean().optional(),
-    percent: percent.optional(),
-    variant: z.strictObject({ name: z.string().min(1), percent }).optional(),
-    stage: z.enum(STAGES).optional(),
+    flag: z.string().min(1).max(100).describe("The flag's name in Unleash."),
+    enabled: z.boolean().optional().describe('On or off, for everyone.'),
+    percent: percent.optional().describe('The share of users who see it.'),
+    variant: z
+      .strictObject({ name: z.string().min(1), percent })
+      .optional()
+      .describe('A variant and its share.'),
+    stage: z.enum(STAGES).optional().describe('The stage of a read and write path.'),
   })
   .refine(
     (step) => [step.enabled, step.percent, step.variant, step.stage].filter((x) => x !== undefined).length === 1,

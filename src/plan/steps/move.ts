@@ -8,10 +8,16 @@ const side = z.strictObject({ database: label, schema: identifier.default('publi
 export const move = z.strictObject({
   ...stepFields,
   uses: z.literal('move'),
-  from: side,
-  to: side,
-  columns: z.union([z.array(identifier).min(1), z.record(identifier, z.string())]).optional(),
-  chunk: chunk.prefault({}),
-  throttle: throttle.prefault({}),
-  cutover: z.strictObject({ flag: z.string().min(1), maxPause: duration.default('2s') }).optional(),
+  from: side.describe('Where the table is.'),
+  to: side.describe('Where it goes.'),
+  columns: z
+    .union([z.array(identifier).min(1), z.record(identifier, z.string())])
+    .optional()
+    .describe('Columns to copy, or their new names; all, unless said otherwise.'),
+  chunk: chunk.prefault({}).describe('How much is copied in one transaction.'),
+  throttle: throttle.prefault({}).describe('When to slow down.'),
+  cutover: z
+    .strictObject({ flag: z.string().min(1), maxPause: duration.default('2s') })
+    .optional()
+    .describe('The flag that moves readers and writers over, and how long writes may wait for it.'),
 });

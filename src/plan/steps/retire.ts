@@ -4,13 +4,14 @@ import { identifier, label } from '../values.ts';
 
 /** `column` is `table.column`; a table is named by `table`. */
 export const retiredTarget = {
-  database: label,
-  schema: identifier.default('public'),
+  database: label.describe('The database, by its name in the configuration.'),
+  schema: identifier.default('public').describe('The schema of the table.'),
   column: z
     .string()
     .regex(/^[^.]+\.[^.]+$/, { error: 'a column as table.column' })
-    .optional(),
-  table: identifier.optional(),
+    .optional()
+    .describe('The column, as `table.column`.'),
+  table: identifier.optional().describe('The table to take out of use.'),
 };
 export const oneTarget = (step: { column?: string | undefined; table?: string | undefined }): boolean =>
   (step.column === undefined) !== (step.table === undefined);

@@ -27,7 +27,7 @@ const metric = z.strictObject({
 export const rollout = z.strictObject({
   ...stepFields,
   uses: z.literal('rollout'),
-  flag: z.string().min(1).max(100),
+  flag: z.string().min(1).max(100).describe("The flag's name in Unleash."),
   ramp: z
     .array(
       z
@@ -37,7 +37,8 @@ export const rollout = z.strictObject({
         }),
     )
     .min(1)
-    .max(100),
+    .max(100)
+    .describe('Stops of the ramp, in order; each is kept for `bake` before the next.'),
   analysis: z
     .strictObject({
       alpha: z.number().gt(0).max(0.5).default(0.05),
@@ -46,9 +47,14 @@ export const rollout = z.strictObject({
       onNoData: z.enum(['pause', 'fail']).default('pause'),
       metrics: z.array(metric).min(1).max(20),
     })
-    .optional(),
+    .optional()
+    .describe('Statistical gates: metrics of the new path against the old.'),
   acknowledge: z
     .strictObject({ required: z.union([z.literal('all'), count]).default('all'), timeout: duration.default('5m') })
-    .optional(),
-  exposureOnFailure: z.strictObject({ percent }).optional(),
+    .optional()
+    .describe('Waits until service instances say that they act on each stop.'),
+  exposureOnFailure: z
+    .strictObject({ percent })
+    .optional()
+    .describe('Exposure to go to at once when a gate fails, before the rollback.'),
 });

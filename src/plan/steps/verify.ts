@@ -15,17 +15,28 @@ export const verify = z
   .strictObject({
     ...stepFields,
     uses: z.literal('verify'),
-    of: label.optional(),
-    database: label.optional(),
-    schema: identifier.default('public'),
-    table: identifier.optional(),
-    expect: z.record(identifier, sqlText).optional(),
-    where: sqlText.optional(),
-    left: side.optional(),
-    right: side.optional(),
-    onMismatch: z.enum(['repair', 'fail', 'hold']).default('repair'),
-    maxRounds: z.int().min(1).max(20).default(3),
-    showValues: z.boolean().default(false),
+    of: label.optional().describe('A dual-write step: both its directions are compared.'),
+    database: label.optional().describe('The database, for a comparison with `expect`.'),
+    schema: identifier.default('public').describe('The schema of the table.'),
+    table: identifier.optional().describe('The table whose rows are compared.'),
+    expect: z
+      .record(identifier, sqlText)
+      .optional()
+      .describe('Columns, each with the expression over the row that it must equal.'),
+    where: sqlText.optional().describe('Only rows for which this expression holds.'),
+    left: side.optional().describe('One side of a comparison between databases.'),
+    right: side.optional().describe('The other side.'),
+    onMismatch: z.enum(['repair', 'fail', 'hold']).default('repair').describe('What happens with rows that differ.'),
+    maxRounds: z
+      .int()
+      .min(1)
+      .max(20)
+      .default(3)
+      .describe('How often it repairs and compares again before it gives up.'),
+    showValues: z
+      .boolean()
+      .default(false)
+      .describe('Puts values of differing rows into the report; without it only keys.'),
     aggregates: z
       .array(
         z.strictObject({
@@ -36,9 +47,10 @@ export const verify = z
           by: sqlText.optional(),
         }),
       )
-      .default([]),
-    chunk: chunk.prefault({ rows: 50_000 }),
-    throttle: throttle.prefault({}),
+      .default([])
+      .describe('Sums and counts by group that must agree too.'),
+    chunk: chunk.prefault({ rows: 50_000 }).describe('How much is compared in one statement.'),
+    throttle: throttle.prefault({}).describe('When to slow down.'),
   })
   .refine(
     (step) =>
