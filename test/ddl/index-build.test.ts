@@ -163,6 +163,21 @@ describe('DROP INDEX CONCURRENTLY', () => {
     expect(await bench.schema()).toEqual(before);
   });
 
+  test('the rollback of a drop that was cut off builds the index again', async () => {
+    const bench = await ddlBench(`${USERS}; CREATE INDEX users_email ON app.users (lower(email))`);
+    const before = await bench.schema();
+    const holder = await otherSession(bench);
+    await holder.query(HELD_SNAPSHOT);
+    const step = appStep(bench, 'DROP INDEX CONCURRENTLY users_email');
+    const dropping = failure(bench.up(step));
+    await kill(bench, await ourWaiting(bench, 'DROP INDEX CONCURRENTLY'));
+    await dropping;
+    expect(await valid(bench)).toEqual([{ valid: 'f' }]);
+    await holder.query('COMMIT');
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+
   test('of an index that isn’t there', async () => {
     const bench = await ddlBench(USERS);
     const before = await bench.schema();

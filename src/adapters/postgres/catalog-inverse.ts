@@ -48,7 +48,7 @@ export function invertDifference(difference: CatalogDifference): Inverse {
   const irreversible: string[] = [];
   const statements: string[] = [];
   for (const object of topLevel(difference.created).sort(inDropOrder)) {
-    if (object.properties['inherited'] !== true) statements.push(dropSql(object));
+    if (!fromParent(object)) statements.push(dropSql(object));
   }
   // A renamed table takes its columns along: they have other keys then, but names of their own that stayed.
   for (const { before, after } of renamesOutermostFirst(difference.renamed)) {
@@ -56,7 +56,9 @@ export function invertDifference(difference: CatalogDifference): Inverse {
       irreversible.push(`${describeObject(before)} moved to schema "${after.schema}"`);
       continue;
     }
-    const sql = renameSql(before, afterOuterRenames(after, difference.renamed));
+    // An inherited column, constraint or trigger can't be renamed by itself: it follows its parent's.
+    const sql =
+      after.properties['inherited'] === true ? null : renameSql(before, afterOuterRenames(after, difference.renamed));
     if (sql !== null) statements.push(sql);
   }
   const renamed = difference.renamed.length > 0;
@@ -76,6 +78,10 @@ export function invertDifference(difference: CatalogDifference): Inverse {
   }
   return { statements, irreversible };
 }
+
+/** What a partition or an heir has from its parent comes and goes with the parent's. */
+const fromParent = ({ kind, properties }: CatalogObject): boolean =>
+  properties['inherited'] === true || (kind === 'index' && (properties['parents'] as string[]).length > 0);
 
 const renamesOutermostFirst = (renamed: readonly CatalogChange[]): CatalogChange[] =>
   [...renamed].sort((a, b) => Number(a.after.of !== '') - Number(b.after.of !== ''));
@@ -109,11 +115,9 @@ function lostNotNull(
 /** A dropped object made again with its comment, its grants and whether it is enabled; null where that can't be. */
 function remake(object: CatalogObject): string[] | null {
   const { kind, properties } = object;
-  if (properties['inherited'] === true) return [];
+  if (fromParent(object)) return [];
   const sql = createSql(object);
-  if (sql === null) return null;
-  // The indexes of a partitioned table are made for its partitions by the one on top.
-  if (kind === 'index' && (properties['valid'] !== true || (properties['parents'] as string[]).length > 0)) return null;
+  if (sql === null || (kind === 'index' && properties['valid'] !== true)) return null;
   const fresh: CatalogObject['properties'] = { enabled: 'O', comment: null, grants: freshGrants(object) };
   const wanted = Object.entries(properties).filter(([name]) => name in fresh);
   const restored = restoreProperties(

@@ -8,9 +8,8 @@
 const USER_SCHEMA = `n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'switchback')
   AND ($1::text[] IS NULL OR n.nspname = ANY ($1))`;
 
-/** Members of an extension come and go with it, and so does what Postgres makes for itself, a multirange's functions. */
 const notOfExtension = (catalog: string, oid: string): string =>
-  `NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '${catalog}'::regclass AND e.objid = ${oid} AND e.deptype IN ('e', 'i'))`;
+  `NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '${catalog}'::regclass AND e.objid = ${oid} AND e.deptype = 'e')`;
 
 /** Grants as sorted `grantee=privilege[*]`, the owner's defaults spelled out; a star is the grant option. */
 const grants = (acl: string, kind: string, owner: string): string =>
@@ -162,6 +161,7 @@ WHERE ${USER_SCHEMA} AND t.typtype IN ('e', 'd', 'c', 'r')
   AND (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
   AND ${notOfExtension('pg_type', 't.oid')}`;
 
+// A multirange's functions are Postgres's own: they hang on it by an internal dependency.
 const FUNCTIONS = `
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END, n.nspname::text,
   pg_get_function_identity_arguments(p.oid), p.proname::text, 'function/' || p.oid,
@@ -171,7 +171,8 @@ SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE '
     'owner', p.proowner::regrole::text, 'comment', obj_description(p.oid, 'pg_proc'),
     'grants', ${grants('p.proacl', 'f', 'p.proowner')})
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE ${USER_SCHEMA} AND ${notOfExtension('pg_proc', 'p.oid')}`;
+WHERE ${USER_SCHEMA} AND ${notOfExtension('pg_proc', 'p.oid')}
+  AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'i')`;
 
 const OF_RELATIONS = [RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, SEQUENCES, TRIGGERS, POLICIES, RULES, STATISTICS];
 const OF_SCHEMAS = [SCHEMAS, EXTENSIONS, TYPES, FUNCTIONS];

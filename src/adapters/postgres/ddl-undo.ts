@@ -4,7 +4,7 @@ import { catalogDifference, type CatalogDifference, topLevel } from './catalog-d
 import { invertDifference } from './catalog-inverse.ts';
 import type { Queryable } from './database.ts';
 import { useSettings } from './ddl-apply.ts';
-import { type DdlDetail, type DdlStatement, type DdlWork, enterDdl, readDetail } from './ddl-record.ts';
+import { type DdlDetail, type DdlStatement, type DdlWork, enterDdl, type Intent, readDetail } from './ddl-record.ts';
 import { hasAll, pendingUndo } from './ddl-undo-plan.ts';
 import { quoteTable } from './identifier.ts';
 import { applyIndexBuild, endBuild } from './index-build.ts';
@@ -37,7 +37,10 @@ async function doneCount(work: DdlWork): Promise<number> {
   });
 }
 
-/** An index whose build was begun and not recorded: its builder is ours and stops, then the index goes. */
+/**
+ * A build or drop of an index that was begun and not recorded. Its session is ours and ends. What was being built goes;
+ * what was being dropped counts as dropped, and is built again with the rest.
+ */
 export async function endUnfinishedBuild(work: DdlWork): Promise<void> {
   const record = await work.ledger.read(work.key);
   const intent = record === null ? null : readDetail(record, 'up').intent;
@@ -48,14 +51,22 @@ export async function endUnfinishedBuild(work: DdlWork): Promise<void> {
     const up = readDetail(entered.record, 'up');
     if (up.intent === null) return;
     const found = await findRelation(transaction, intent.schema, intent.name);
-    if (intent.definition !== null && found?.definition === intent.definition) {
+    const isOurs = intent.definition === null ? found?.valid === false : found?.definition === intent.definition;
+    if (isOurs) {
       await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
       await transaction.query(`DROP INDEX ${quoteTable(intent.schema, intent.name)}`);
     }
-    await work.ledger.record(transaction, work.key, 'undoing', {
-      detail: { up: { ...up, intent: null } satisfies DdlDetail },
-    });
+    const done = found?.valid === true ? [] : droppedByIntent(intent);
+    const next: DdlDetail = { done: [...up.done, ...done], intent: null };
+    await work.ledger.record(transaction, work.key, 'undoing', { detail: { up: next } });
   });
+}
+
+function droppedByIntent({ dropped, fingerprint }: Intent): DdlDetail['done'] {
+  if (dropped === null) return [];
+  const scope = { relations: [{ schema: dropped.schema, name: dropped.of }] };
+  const difference = { created: [], dropped: [dropped], renamed: [], changed: [] };
+  return [{ fingerprint, scope, difference, irreversible: [], undone: false }];
 }
 
 /** An index that alone was dropped is built anew without holding up writers, before the statement counts as undone. */
