@@ -30,8 +30,11 @@ export class StatusReader {
     const description = await this.describe();
     if (description === null) return this.#forgotten();
     const own = await this.#ask(description);
-    const status = own ?? (await this.#fromLedger());
     const running = description.closeTime === undefined;
+    // A run that found nothing to do has nothing to tell; what the migration did is in the ledger.
+    const idle = !running && own?.name === '' && own.status === 'completed';
+    const kept = own === null || idle ? await this.#fromLedger() : null;
+    const status = kept === null ? own : { ...kept, source: idle ? ('workflow' as const) : kept.source };
     if (status === null && running) throw this.#noAnswer(description);
     const beats = running ? await readHeartbeats(this.#context.client, description) : new Map();
     const known = withHeartbeats(filledIn(status, bareStatus(this.#name, description)), beats);

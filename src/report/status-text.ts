@@ -166,5 +166,5 @@ function nextLines(status: Status, width: number, paint: Paint, program: string)
       : [`  ${paint('dim', why)}`, `    ${command}`],
   );
   const linked = links.map(([name, url]) => `  ${paint('dim', `${oneLine(name)}: `)}${oneLine(url)}`);
-  return ['', paint('strong', isEnd(status.status) ? 'See' : 'Next'), ...rows, ...linked];
+  return ['', paint('strong', isEnd(status.status) || commands.length === 0 ? 'See' : 'Next'), ...rows, ...linked];
 }
