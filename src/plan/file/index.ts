@@ -1,4 +1,4 @@
 export { checkPlan, checkPlanText, type PlanCheck } from './check-plan.ts';
-export { canonicalJson, digestOf } from './json.ts';
+export { digestOf } from './json.ts';
 export { formatProblems, PlanError, type PlanProblem } from './problem.ts';
 export { type PlanReading, readPlan, readPlanValue } from './read.ts';
