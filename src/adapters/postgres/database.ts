@@ -32,6 +32,8 @@ const SESSION_SETTINGS = [
   '-c extra_float_digits=1',
   '-c statement_timeout=0',
   '-c default_transaction_read_only=off',
+  // A chunk must see rows as they are when it changes them, whatever the database or role is set to.
+  '-c default_transaction_isolation=read\\ committed',
 ].join(' ');
 const asText = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
 

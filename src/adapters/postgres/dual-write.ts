@@ -270,7 +270,7 @@ async function tryOnNulls(session: Queryable, detail: DualWriteDetail, shape: Ta
         await session.query(`SET LOCAL search_path = ${searchPath(detail.schema)}`);
         await session.query(`DO ${dollarQuote(block)}`);
       }).catch((error: unknown) => {
-        if (error instanceof SwitchbackError && !/^42/.test(String(error.fields['sqlState']))) return;
+        if (error instanceof SwitchbackError && !String(error.fields['sqlState']).startsWith('42')) return;
         throw refused(error, `${direction}.${column}`);
       });
     }
