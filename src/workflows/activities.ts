@@ -5,6 +5,7 @@ import {
   scheduleActivity,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
+import { summaryOf } from './summary.ts';
 
 /**
  * How the workflow calls its activities. `maximumAttempts` is never set: Temporal's own pause, reset and shutdown count
@@ -59,7 +60,7 @@ export function longActivity<T>(
 ): Promise<T> {
   return scheduleActivity<T>(name, [input], {
     activityId: options.activityId,
-    summary: options.summary.slice(0, 200),
+    summary: summaryOf(options.summary),
     startToCloseTimeout: LONG_ACTIVITY_MAX,
     heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

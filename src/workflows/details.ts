@@ -1,87 +1,134 @@
-import { examplePayload, type Status, type StepStatus } from '../messages/index.ts';
+import { examplePayload, type MessageName, type PhaseStatus, type Status, type StepStatus } from '../messages/index.ts';
 import { decisionIdOf } from './gate.ts';
 import { openGates } from './run-status.ts';
-import type { MigrationState } from './state.ts';
+import type { Gate, MigrationState } from './state.ts';
 
 /**
  * The current details that Temporal UI shows: where the run stands, why it waits, and the exact signal to send next.
  * Only headings, lists, tables and code: that is what its Markdown renders. No emoji: not every machine has the font.
+ *
+ * The UI renders them in a frame whose address carries the whole text, and proxies bound the length of addresses (often
+ * 8 KiB): hence the bounds. Outside code it makes quotation marks curly, so that what is to be copied has to be code.
  */
 const REFUSALS_SHOWN_MAX = 5;
+const STEPS_SHOWN_MAX = 40;
+const NOTE_SHOWN_MAX = 120;
+const GATE_DETAILS_SHOWN_MAX = 2_000;
+/** The frame is a line or two lower than its text: what it cuts off is this paragraph (a no-break space). */
+const ROOM_BELOW = '\u00a0';
 
 export function detailsOf(status: Status, state: MigrationState): string {
   return [
     `## ${status.status}`,
-    plain(status.reason),
+    // What a gate waits for is said beside its payload.
+    status.status === 'awaiting-approval' ? '' : prose(status.reason),
     ...(status.error === null
       ? []
-      : [`**${status.error.code}**${status.error.hint === null ? '' : `: ${plain(status.error.hint)}`}`]),
+      : [`**${status.error.code}**${status.error.hint === null ? '' : `: ${prose(status.error.hint)}`}`]),
     nextSignals(status, state),
-    phaseTable(status),
+    stepTable(status),
     refusals(status),
+    ROOM_BELOW,
   ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
 
-/** Text of people and servers inside Markdown: on one line, and without what would end a table's cell or start a tag. */
-const plain = (text: string): string => text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').replaceAll('<', '&lt;');
+/** Text of people and servers inside Markdown: on one line, with nothing that would be taken as markup. */
+const plain = (text: string): string =>
+  text
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/[\\`*_[\]<>|#~$]/g, String.raw`\$&`)
+    // Two hyphens would become a dash, also in the options of a command.
+    .replaceAll('--', String.raw`\-\-`);
+const code = (text: string): string => `\`${text.replaceAll(/\s+/g, ' ').replaceAll('`', "'")}\``;
+/** Text that may end with an example to copy, as refusals do. */
+function prose(text: string): string {
+  const example = text.indexOf('{"');
+  return example < 0 ? plain(text) : `${plain(text.slice(0, example))}${code(text.slice(example))}`;
+}
+const cut = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 1)}…`);
 
 function nextSignals(status: Status, state: MigrationState): string {
-  const parts: string[] = [];
-  for (const gate of openGates(state)) {
+  const parts = openGates(state).map((gate) => approval(gate, state.requestedBy));
+  for (const { id } of Object.values(state.holds)) {
     parts.push(
-      `### Approval needed: ${gate.gate}`,
-      ...(gate.details === null ? [] : [gate.details]),
-      `${gate.approvals.length} of ${gate.min} given${gate.roles.length > 0 ? `; needs ${gate.roles.join(' or ')}` : ''}. ` +
-        'Send the signal `approve` (or `reject`) with your name:',
-      fenced(examplePayload('approve', { gate: gate.gate, decisionId: decisionIdOf(gate) })),
+      `### Held: ${plain(id)}`,
+      ...signal('To go on, send the signal `retry` or `skip`', 'retry', {
+        step: id,
+        decisionId: `${id}-${state.events}`,
+      }),
     );
   }
-  for (const hold of Object.values(state.holds)) {
-    const step = { step: hold.id, decisionId: `${hold.id}-${state.events}` };
-    const orAbort = state.direction === 'up' ? ', or `abort`' : '';
-    parts.push(
-      `### Held: ${hold.id}`,
-      `Send the signal \`retry\` or \`skip\`${orAbort}:`,
-      fenced(examplePayload('retry', step)),
-    );
+  if (state.paused !== null) {
+    parts.push(...signal('To go on, send the signal `resume`', 'resume', { decisionId: `resume-${state.events}` }));
   }
-  if (state.paused !== null && parts.length === 0) {
+  if (['running', 'waiting', 'awaiting-approval', 'paused', 'held'].includes(status.status)) {
     parts.push(
-      '### Paused',
-      'Send the signal `resume`:',
-      fenced(examplePayload('resume', { decisionId: `resume-${state.events}` })),
-    );
-  }
-  if (parts.length === 0 && ['running', 'waiting'].includes(status.status)) {
-    parts.push(
-      'To stop and roll back, send the signal `abort`:',
-      fenced(examplePayload('abort', { decisionId: `abort-${state.events}` })),
+      ...signal('To stop and roll back, send the signal `abort`', 'abort', { decisionId: `abort-${state.events}` }),
     );
   }
   return parts.join('\n\n');
 }
-const fenced = (json: string): string => `\`\`\`json\n${json}\n\`\`\``;
 
-function phaseTable(status: Status): string {
-  const rows = status.phases.flatMap((phase) =>
-    phase.steps.map(
-      (step) => `| ${phase.name} | ${step.id} | ${step.uses} | ${step.state} | ${plain(progressOf(step))} |`,
-    ),
-  );
-  return ['| phase | step | kind | state | progress |', '| --- | --- | --- | --- | --- |', ...rows].join('\n');
+function approval(gate: Gate, requestedBy: string): string {
+  const who = gate.roles.length === 0 ? 'anyone' : `the role ${gate.roles.map(code).join(' or ')}`;
+  const sentences = [
+    `${gate.approvals.length} of ${gate.min} given${gate.approvals.length === 0 ? '' : ` (${gate.approvals.map((one) => plain(one.by)).join(', ')})`}, by ${who}${gate.notRequester ? `, not by ${plain(requestedBy)}, who started it` : ''}.`,
+    ...(gate.expiresAt === null ? [] : [`It expires at ${timeOf(new Date(gate.expiresAt).toISOString())}.`]),
+  ];
+  return [
+    `### Approval needed: ${plain(gate.gate)}`,
+    ...(gate.details === null ? [] : [cut(gate.details, GATE_DETAILS_SHOWN_MAX)]),
+    sentences.join(' '),
+    ...signal('Send the signal `approve` or `reject` with your name as `by`', 'approve', {
+      gate: gate.gate,
+      decisionId: decisionIdOf(gate),
+    }),
+  ].join('\n\n');
 }
-function progressOf({ progress, note }: StepStatus): string {
-  if (progress === null || progress.total === null || progress.total === 0) return note ?? '';
+
+/** The payload on lines of its own each: none is so long that the frame cuts it off. */
+function signal(words: string, name: MessageName, fields: Parameters<typeof examplePayload>[1]): string[] {
+  const payload = JSON.stringify(JSON.parse(examplePayload(name, fields)), null, 2);
+  return [`${words}:`, `\`\`\`json\n${payload}\n\`\`\``];
+}
+
+function stepTable(status: Status): string {
+  const count = status.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
+  const rows = status.phases.flatMap((phase) => rowsOf(phase, count <= STEPS_SHOWN_MAX));
+  return [
+    row(['phase', 'step', 'kind', 'state', 'note']),
+    '| --- | --- | --- | --- | --- |',
+    ...rows.slice(0, STEPS_SHOWN_MAX),
+    ...(rows.length > STEPS_SHOWN_MAX ? [row([`and ${rows.length - STEPS_SHOWN_MAX} more`, '', '', '', ''])] : []),
+  ].join('\n');
+}
+/** In a long plan, phases in which nothing happens are one row each. */
+function rowsOf({ name, state, steps }: PhaseStatus, all: boolean): string[] {
+  if (!all && ['pending', 'done', 'undone'].includes(state))
+    return [row([name, `${steps.length} steps`, '', state, ''])];
+  return steps.map((step, index) => row([index === 0 ? name : '', step.id, step.uses, step.state, noteOf(step)]));
+}
+const row = (cells: readonly string[]): string => `| ${cells.map(plain).join(' | ')} |`;
+
+function noteOf({ state, progress, note }: StepStatus): string {
+  const shown = cut(note ?? '', NOTE_SHOWN_MAX);
+  if (progress === null || progress.total === null || progress.total <= 1 || state === 'done') return shown;
   const percent = Math.floor((100 * progress.done) / progress.total);
-  return `${percent} % (${progress.done} of ${progress.total})${note === null ? '' : `, ${note}`}`;
+  return `${percent} % (${progress.done} of ${progress.total})${shown === '' ? '' : `, ${shown}`}`;
 }
 
 function refusals({ refused }: Status): string {
   if (refused.length === 0) return '';
   const shown = refused
     .slice(-REFUSALS_SHOWN_MAX)
-    .map((one) => `- ${one.at}: \`${one.message.replaceAll('`', "'")}\`: ${plain(one.reason)}`);
-  return ['### Refused', ...shown].join('\n');
+    .map((one) => `- ${timeOf(one.at)}, ${code(one.message)}: ${prose(one.reason)}`);
+  const earlier = refused.length - shown.length;
+  return [
+    '### Refused',
+    ...shown,
+    ...(earlier > 0 ? [`- and ${earlier} earlier: the query \`status\` has them`] : []),
+  ].join('\n');
 }
+const timeOf = (at: string): string => `${at.slice(0, 19).replace('T', ' ')} UTC`;

@@ -19,7 +19,8 @@ export async function passGate(
   while (stateOf(gate) !== 'approved') {
     if (!isHeld(run, gate.gate)) {
       if (gate.state !== 'open') open(run, gate, policy);
-      await run.until(() => gate.state !== 'open', gate.expiresAt === null ? null : gate.expiresAt - Date.now());
+      const expiresInMs = gate.expiresAt === null ? null : gate.expiresAt - Date.now();
+      await run.until(() => gate.state !== 'open', expiresInMs, `${gate.gate} expires`);
       if (stateOf(gate) === 'approved') break;
       if (stateOf(gate) === 'open') expire(run, gate);
       placeHold(run, gate.gate, gate.phase, refusalOf(gate));

@@ -56,10 +56,10 @@ export async function migration(input: MigrationInput & { carried?: Carried }): 
   void canceled;
 
   return CancellationScope.nonCancellable(async () => {
-    const checked = await checkedPlan(given, state);
+    const checked = await beginning(state, checkedPlan(given));
     layOut(state, checked);
     const run = new Run(state, checked);
-    await run.register();
+    await beginning(state, run.register());
     if (state.ended !== null) return nothingToDo(checked);
     slot.run = run;
     if (state.canceled) run.turn({ reason: "canceled through Temporal's Cancel", by: null, error: null });
@@ -80,13 +80,15 @@ function readInput(input: unknown): { plan: unknown; requestedBy: string; carrie
   };
 }
 
-async function checkedPlan(
-  given: { plan: unknown; carried: Carried | null },
-  state: MigrationState,
-): Promise<CheckedPlan> {
+async function checkedPlan(given: { plan: unknown; carried: Carried | null }): Promise<CheckedPlan> {
   if (given.carried !== null) return { ...given.carried.checked, plan: given.plan as CheckedPlan['plan'] };
+  return local.checkPlan(given.plan);
+}
+
+/** A migration that can't begin fails with what its activity raised, and refuses what is sent to it meanwhile. */
+async function beginning<T>(state: MigrationState, work: Promise<T>): Promise<T> {
   try {
-    return await local.checkPlan(given.plan);
+    return await work;
   } catch (thrown) {
     state.ended = 'failed';
     if (thrown instanceof ActivityFailure && thrown.cause instanceof ApplicationFailure) throw thrown.cause;

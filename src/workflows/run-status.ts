@@ -26,7 +26,9 @@ export function runStatusOf(state: MigrationState): RunStatus {
   if (Object.keys(state.waiting).length > 0 && !anyStepRuns(state)) return 'waiting';
   return 'running';
 }
-const anyStepRuns = (state: MigrationState) => Object.values(state.steps).some((step) => step.state === 'running');
+/** One that waits for its window or its time doesn't run. */
+const anyStepRuns = ({ steps, waiting }: MigrationState) =>
+  Object.entries(steps).some(([id, step]) => step.state === 'running' && waiting[id] === undefined);
 export const openGates = (state: MigrationState) => Object.values(state.gates).filter((gate) => gate.state === 'open');
 
 const iso = (ms: number) => new Date(ms).toISOString();
@@ -52,7 +54,7 @@ export function statusOf(state: MigrationState, checked: CheckedPlan | null, now
         return {
           id: step.id,
           uses: step.uses,
-          state: at?.state ?? 'pending',
+          state: at?.state === 'running' && state.waiting[step.id] !== undefined ? 'waiting' : (at?.state ?? 'pending'),
           progress: at?.progress ?? null,
           note: state.waiting[step.id] ?? at?.note ?? null,
         };
@@ -136,7 +138,9 @@ function reasonOf(state: MigrationState, status: RunStatus): string {
     case 'rolled-back':
       return `rolled back: ${state.turning?.reason ?? state.error?.message ?? 'an earlier run decided so'}`;
     case 'failed':
-      return state.error?.message ?? `not undone: ${state.notUndone.join(', ')}`;
+      return state.notUndone.length === 0
+        ? (state.error?.message ?? 'failed')
+        : `not undone, because a person skipped it: ${state.notUndone.join(', ')}; start it again to try once more`;
   }
 }
 const STATION_WORDS: Record<(typeof STATIONS)[number], string> = {

@@ -5,11 +5,14 @@ import type { RunRef, StatusError } from '../messages/index.ts';
 import type { Kind, Risk } from '../plan/index.ts';
 import { local, remote } from './activities.ts';
 import { isFenced, Stop } from './failure.ts';
+import { summaryOf } from './summary.ts';
 import { databasesOf, type MigrationState, type StepProgress, startOver } from './state.ts';
 
 /** Bounds on one go of an activity: what is reached first interrupts it. */
 export interface Limit {
   ms: number;
+  /** What it is, after the name of the step. */
+  words: string;
   reached(): void;
 }
 export interface Watch {
@@ -89,11 +92,11 @@ export class Run {
     for (const [name, scope] of [...this.#scopes]) if (key === undefined || name === key) scope.cancel();
   }
 
-  /** Waits for `predicate`; false after `timeoutMs`. Throws `Stop` when the fibers are to end. */
-  async until(predicate: () => boolean, timeoutMs: number | null = null): Promise<boolean> {
+  /** Waits for `predicate`; false after `timeoutMs`, a timer shown as `words`. Throws `Stop` when the fibers are to end. */
+  async until(predicate: () => boolean, timeoutMs: number | null = null, words = 'deadline'): Promise<boolean> {
     const met = () => this.stopping || predicate();
     if (timeoutMs === null) await condition(met);
-    else if (timeoutMs > 0) await condition(met, timeoutMs);
+    else if (timeoutMs > 0) await condition(met, timeoutMs, { summary: summaryOf(words) });
     if (this.stopping) throw new Stop();
     return predicate();
   }
@@ -108,7 +111,7 @@ export class Run {
     this.state.waiting[key] = words;
     this.changed();
     try {
-      return await this.until(predicate, timeoutMs);
+      return await this.until(predicate, timeoutMs, words);
     } finally {
       delete this.state.waiting[key];
       this.changed();
@@ -151,7 +154,7 @@ export class Run {
     this.#scopes.set(key, scope);
     const bounded = limits.map((limit) =>
       timers
-        .run(() => sleep(limit.ms))
+        .run(() => sleep(limit.ms, { summary: summaryOf(`${key} ${limit.words}`) }))
         .then(
           () => {
             limit.reached();
@@ -177,7 +180,10 @@ export class Run {
       const now = Date.now();
       const opening = await local.nextOpening({ windows, kind, nowMs: now });
       const changesInMs = opening.changesAtMs === null ? null : Math.max(1, opening.changesAtMs - now);
-      if (opening.open) return changesInMs === null ? null : { ms: changesInMs, reached: () => undefined };
+      if (opening.open)
+        return changesInMs === null
+          ? null
+          : { ms: changesInMs, words: 'until its window closes', reached: () => undefined };
       await this.waitSaying(key, opening.why, () => false, changesInMs);
     }
   }

@@ -15,6 +15,7 @@ export function timeLimit(run: Run, step: Step): { limit: () => Limit | null; ch
       since = Date.now();
       return {
         ms: Math.max(1, at.remainingMs),
+        words: `timeout of ${step.timeout}`,
         reached: () => {
           reached = true;
         },

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { isEnd } from '../../src/messages/index.ts';
 import { planOf, startEngine, untilStatus } from '../harness/engine.ts';
 import { startTeam } from '../harness/team.ts';
 
@@ -155,20 +154,32 @@ test("Temporal's own Cancel rolls back and ends as Canceled", async () => {
   expect(await handle.status()).toMatchObject({ status: 'rolled-back' });
 });
 
-test('a compensation that fails is held, and skipping it ends the run as failed', async () => {
+test('a compensation that fails is held; skipped, the run ends as failed; started again, it goes on rolling back', async () => {
   const engine = await startEngine();
   const team = await startTeam(engine.name('team'));
   team.failing.add('undo').add('other');
-  const plan = planOf(engine.name('stuck'), [
+  const name = engine.name('stuck');
+  const plan = planOf(name, [
     { name: 'one', steps: [call(team.taskQueue, 'a'), call(team.taskQueue, 'b', { needs: ['a'], activity: 'other' })] },
   ]);
   const handle = await engine.switchback.start(plan, { requestedBy: by });
   const held = await untilStatus(handle, (status) => status.waitingFor === 'retry or skip of b');
   expect(held.status).toBe('rolling-back');
-  team.failing.clear();
   expect(await handle.retry({ by, step: 'b' })).toMatchObject({ accepted: true });
-  await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
-  expect(isEnd((await handle.status()).status)).toBe(true);
+  await team.called(4);
+  await untilStatus(handle, (status) => status.waitingFor === 'retry or skip of b');
+  expect(await handle.skip({ by, step: 'b' })).toMatchObject({ accepted: true });
+  await untilStatus(handle, (status) => status.waitingFor === 'retry or skip of a');
+  team.failing.clear();
+  expect(await handle.retry({ by, step: 'a' })).toMatchObject({ accepted: true });
+  await expect(handle.result()).rejects.toMatchObject({
+    code: 'MigrationFailed',
+    message: expect.stringContaining('not undone'),
+  });
+
+  const again = await engine.switchback.start(plan, { requestedBy: by });
+  await expect(again.result()).rejects.toMatchObject({ code: 'RolledBack' });
+  expect(team.calls.at(-1)).toBe(`${name}/1/1/b/down`);
 });
 
 test('a check whose condition does not hold by its deadline is held where the plan says so', async () => {

@@ -12,6 +12,7 @@ import { durationMs } from '../duration.ts';
 import { failWith, stepFailure } from '../failure.ts';
 import type { Run } from '../run.ts';
 import { soak } from '../soak.ts';
+import { summaryOf } from '../summary.ts';
 import type { Orchestration } from './orchestration.ts';
 
 /** What the other team's activity gets. Its own idempotency is keyed by `idempotencyKey`. */
@@ -104,7 +105,7 @@ const once = (
     ],
     {
       activityId: step.id,
-      summary: `${activity} on ${step.taskQueue}`.slice(0, 200),
+      summary: summaryOf(`${activity} on ${step.taskQueue}`),
       taskQueue: step.taskQueue,
       scheduleToStartTimeout: NO_WORKER_AFTER_MS,
       // Without heartbeats a dead worker shows only here.
