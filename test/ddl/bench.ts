@@ -11,6 +11,8 @@ import { freshDatabase } from '../harness/servers.ts';
 /** A fresh database with a ledger, and `ddl` steps run on it by hand. */
 export interface DdlBench extends EffectBench {
   url: string;
+  /** For a bench of several tests, made in `beforeAll`. A test's own goes by itself. */
+  drop(): Promise<void>;
   database: Database;
   step(up: string, fields?: Partial<StepOf<'ddl'>>): StepOf<'ddl'>;
   up(step: StepOf<'ddl'>, options?: Options): Promise<EffectResult>;
@@ -29,7 +31,11 @@ export interface Options {
 export async function ddlBench(setUp = ''): Promise<DdlBench> {
   const fresh = await freshDatabase('ddl');
   const bench = await effectBench(fresh.url);
-  onTestFinished(() => bench.close());
+  const drop = async (): Promise<void> => {
+    await bench.close();
+    await fresh.drop();
+  };
+  atEndOfTest(() => bench.close());
   const database = bench.databases.get('app');
   if (setUp !== '') await database.session((session) => session.query(setUp));
   const effect =
@@ -40,6 +46,7 @@ export async function ddlBench(setUp = ''): Promise<DdlBench> {
   return {
     ...bench,
     url: fresh.url,
+    drop,
     database,
     step: (up, fields) => ({ ...ddlDefaults, id: 'change', up, ...fields }),
     up: effect('up'),
@@ -48,6 +55,14 @@ export async function ddlBench(setUp = ''): Promise<DdlBench> {
     schema: async () => catalogJson(await snapshot()),
     query: (sql) => database.session((session) => session.query(sql)),
   };
+}
+
+function atEndOfTest(work: () => Promise<void>): void {
+  try {
+    onTestFinished(work);
+  } catch {
+    // Called from `beforeAll`: there is no test to wait for.
+  }
 }
 
 const ddlDefaults = {

@@ -152,7 +152,7 @@ describe('retire', () => {
     const bench = await ddlBench(`${USERS};
       CREATE FUNCTION other() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT full_name FROM pets); END';
       CREATE FUNCTION longer() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT full_name_2 FROM users); END'`);
-    await run(bench, 'up');
+    expect((await run(bench, 'up')).note).toContain(`out of use as "${NAME}"`);
   });
 
   test('a column of the primary key, one that isn’t there, and a table are refused', async () => {

@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest';
-import { ddlBench } from './bench.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type DdlBench, ddlBench } from './bench.ts';
 
 const TABLES = `
   SET search_path = public;
@@ -75,16 +75,30 @@ const REVERSIBLE: Record<string, string> = {
   'a partition of a new table': 'CREATE TABLE parts (a int, b int) PARTITION BY RANGE (a)',
 };
 
+/** One database for all of them: each leaves it as it found it, and the next one would notice if it didn't. */
+function sharedBench(setUp: string): () => DdlBench {
+  let bench: DdlBench;
+  beforeAll(async () => {
+    bench = await ddlBench(setUp);
+  });
+  afterAll(() => bench.drop());
+  return () => bench;
+}
+let steps = 0;
+async function upAndDown(bench: DdlBench, sql: string): Promise<void> {
+  const before = await bench.schema();
+  const step = bench.step(sql, { id: `change-${++steps}` });
+  await bench.up(step);
+  expect(await bench.schema()).not.toEqual(before);
+  await bench.down(step);
+  expect(await bench.schema()).toEqual(before);
+}
+
 describe('rollback from the catalog', () => {
+  const bench = sharedBench(TABLES);
   test.each(Object.entries(REVERSIBLE))('%s comes back', async (_name, sql) => {
-    const bench = await ddlBench(TABLES);
-    const before = await bench.schema();
-    const step = bench.step(sql);
-    await bench.up(step);
-    expect(await bench.schema()).not.toEqual(before);
-    await bench.down(step);
-    expect(await bench.schema()).toEqual(before);
-    expect((await bench.query('SELECT count(*) FROM public.users'))[0]?.['count']).toBe('100');
+    await upAndDown(bench(), sql);
+    expect(await bench().query('SELECT count(*) FROM public.users')).toEqual([{ count: '100' }]);
   });
 });
 
@@ -96,6 +110,7 @@ const PARTITIONED = `SET search_path = public;
   INSERT INTO events VALUES (1, '2025-05-05', 'x'), (2, '2026-05-05', 'y')`;
 
 describe('a partitioned table comes back with its partitions', () => {
+  const bench = sharedBench(PARTITIONED);
   test.each([
     `ALTER TABLE events ADD COLUMN a text NOT NULL DEFAULT '' CHECK (a <> 'b')`,
     'CREATE INDEX by_kind ON events (kind)',
@@ -106,14 +121,8 @@ describe('a partitioned table comes back with its partitions', () => {
     'ALTER TABLE events RENAME COLUMN kind TO sort',
     `CREATE TABLE events_2027 PARTITION OF events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')`,
   ])('%s', async (sql) => {
-    const bench = await ddlBench(PARTITIONED);
-    const before = await bench.schema();
-    const step = bench.step(sql);
-    await bench.up(step);
-    expect(await bench.schema()).not.toEqual(before);
-    await bench.down(step);
-    expect(await bench.schema()).toEqual(before);
-    expect(await bench.query('SELECT count(*) FROM public.events')).toEqual([{ count: '2' }]);
+    await upAndDown(bench(), sql);
+    expect(await bench().query('SELECT count(*) FROM public.events')).toEqual([{ count: '2' }]);
   });
 });
 

@@ -12,9 +12,6 @@ export interface CatalogDifference {
   changed: CatalogChange[];
 }
 
-export const emptyDifference = (difference: CatalogDifference): boolean =>
-  Object.values(difference).every((list: unknown[]) => list.length === 0);
-
 /** The names of the properties that differ. */
 export const changedProperties = ({ before, after }: CatalogChange): string[] =>
   [...new Set([...Object.keys(before.properties), ...Object.keys(after.properties)])].filter(

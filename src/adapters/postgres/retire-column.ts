@@ -38,8 +38,11 @@ export function retiredName(migration: string, column: string): string {
     .update(JSON.stringify([migration, column]))
     .digest('hex')
     .slice(0, 8);
-  let name = `zz_retired_${hash}_${column}`;
-  while (Buffer.byteLength(name) > NAME_BYTES_MAX) name = [...name].slice(0, -1).join('');
+  let name = `zz_retired_${hash}_`;
+  for (const { segment } of new Intl.Segmenter().segment(column)) {
+    if (Buffer.byteLength(name + segment) > NAME_BYTES_MAX) break;
+    name += segment;
+  }
   return name;
 }
 
@@ -191,7 +194,7 @@ async function validateNotNull(work: RetireWork, { schema, table, column, notNul
         );
       }
     } catch (error) {
-      if (!(error instanceof SwitchbackError) || !/^23/.test(String(error.fields['sqlState']))) throw error;
+      if (!(error instanceof SwitchbackError) || !String(error.fields['sqlState']).startsWith('23')) throw error;
       throw new SwitchbackError(
         'StatementFailed',
         `column ${quoteIdentifier(column)} of ${quoteTable(schema, table)} is back, but holds NULL in some rows, where it was NOT NULL`,
