@@ -1,17 +1,17 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { isAlive } from '../../src/dev/alive.ts';
 import { runDev } from '../../src/dev/dev.ts';
 import { DATA_DIRECTORY, type DevFile } from '../../src/dev/dev-file.ts';
 
-/** Where the demo keeps everything; wiped when it starts. Commands that run in it find the demo's own servers. */
-export const DEMO_DIRECTORY = resolve('.switchback/demo');
-export const REPORT_FILE = join(DEMO_DIRECTORY, 'report.md');
 export const PLAN_FILE = 'examples/split-full-name/plan.yaml';
 export const CONFIG_FILE = 'examples/split-full-name/switchback.config.yaml';
-const DATA = join(DEMO_DIRECTORY, DATA_DIRECTORY);
+/** Left in the directory, so that only a directory that a demo made is ever wiped. */
+const MARKER = 'this-directory-is-wiped-by-npm-run-demo';
 
 export interface Place {
+  /** Commands that run in it find the demo's own servers. */
+  dir: string;
   dev: DevFile;
   /** Rejects when a server ends by itself; resolves when all have been stopped. */
   ended: Promise<void>;
@@ -19,14 +19,14 @@ export interface Place {
 }
 
 /** Starts servers and worker as `switchback dev` does, with the example's configuration and data of their own. */
-export async function openPlace(say: (line: string) => void, signal: AbortSignal): Promise<Place> {
-  refuseSecond();
-  rmSync(DEMO_DIRECTORY, { recursive: true, force: true });
+export async function openPlace(dir: string, say: (line: string) => void, signal: AbortSignal): Promise<Place> {
+  const dataDir = join(dir, DATA_DIRECTORY);
+  wipe(dir, dataDir);
   const stopping = new AbortController();
   const ready = Promise.withResolvers<DevFile>();
   const ended = runDev({
     configFile: CONFIG_FILE,
-    dataDir: DATA,
+    dataDir,
     signal: AbortSignal.any([signal, stopping.signal]),
     say,
     onReady: ready.resolve,
@@ -34,6 +34,7 @@ export async function openPlace(say: (line: string) => void, signal: AbortSignal
   ended.then(() => ready.reject(new Error('stopped before everything was up')), ready.reject);
   const dev = await ready.promise;
   return {
+    dir,
     dev,
     ended,
     stop: async () => {
@@ -43,11 +44,20 @@ export async function openPlace(say: (line: string) => void, signal: AbortSignal
   };
 }
 
+function wipe(dir: string, dataDir: string): void {
+  if (existsSync(dir) && readdirSync(dir).length > 0) {
+    if (!existsSync(join(dir, MARKER))) throw new Error(`${dir} isn't empty and no demo made it; name another --dir`);
+    refuseSecond(join(dataDir, 'dev.json'));
+  }
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(join(dir, MARKER), '');
+}
+
 /** Wiping the data of a demo that runs would break it. */
-function refuseSecond(): void {
-  const file = join(DATA, 'dev.json');
-  if (!existsSync(file)) return;
-  const { pids } = JSON.parse(readFileSync(file, 'utf8')) as DevFile;
+function refuseSecond(devFile: string): void {
+  if (!existsSync(devFile)) return;
+  const { pids } = JSON.parse(readFileSync(devFile, 'utf8')) as DevFile;
   const alive = Object.values(pids).find((pid) => pid !== null && isAlive(pid));
   if (alive !== undefined) throw new Error('a demo runs here already; end it with Ctrl-C in its terminal');
 }

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { run as runCommandLine } from '../../src/cli/program.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
@@ -7,7 +7,7 @@ import { type MigrationHandle, Switchback } from '../../src/client/index.ts';
 import type { DevFile } from '../../src/dev/dev-file.ts';
 import type { GateStatus, Status } from '../../src/messages/index.ts';
 import type { DemoOptions } from './options.ts';
-import { CONFIG_FILE, DEMO_DIRECTORY, openPlace, type Place, PLAN_FILE, REPORT_FILE } from './place.ts';
+import { CONFIG_FILE, openPlace, type Place, PLAN_FILE } from './place.ts';
 import type { Proof } from './proofs.ts';
 import type { DemoScreen } from './screen.ts';
 import { Shop } from './shop.ts';
@@ -32,7 +32,7 @@ export async function runDemo(
   let place: Place | undefined;
   let shop: Shop | undefined;
   try {
-    place = await openPlace((line) => screen.say(line), signal);
+    place = await openPlace(options.dir, (line) => screen.say(line), signal);
     screen.say(`servers are up; filling three databases with ${options.users.toLocaleString('en-US')} users each…`);
     shop = await Shop.open(place.dev, options);
     const proven = await Promise.race([migrate(shop, place.dev, options, terminal, screen, signal), failure(place)]);
@@ -78,8 +78,8 @@ async function migrate(
   await shop.traffic.stop();
 
   const proofs = options.breaks ? await proveRolledBack(shop, status, before) : await proveCompleted(shop, status);
-  await writeReport(terminal);
-  conclude(proofs, shop, screen);
+  const report = await writeReport(options.dir, terminal);
+  conclude(proofs, shop, report, screen);
   return proofs.every(({ holds }) => holds);
 }
 
@@ -137,20 +137,22 @@ const approvalLine = (gate: GateStatus, program: string): string =>
   `Your turn, as ${APPROVER} (${gate.roles.join(', ')}): ${program} approve ${MIGRATION} --as ${APPROVER}, or send the signal in Temporal UI.`;
 
 /** The same report that `switchback report` prints, with the demo's own servers. */
-async function writeReport(terminal: Terminal): Promise<void> {
+async function writeReport(dir: string, terminal: Terminal): Promise<string> {
   const lines: string[] = [];
   const code = await runCommandLine(['report', MIGRATION, '--config', CONFIG_FILE], {
     ...terminal,
     out: (text) => void lines.push(text),
     screen: null,
     color: false,
-    cwd: DEMO_DIRECTORY,
+    cwd: dir,
   });
   if (code !== 0) throw new Error('the report could not be written');
-  writeFileSync(REPORT_FILE, `${lines.join('\n')}\n`);
+  const file = join(dir, 'report.md');
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
 }
 
-function conclude(proofs: readonly Proof[], shop: Shop, screen: DemoScreen): void {
+function conclude(proofs: readonly Proof[], shop: Shop, report: string, screen: DemoScreen): void {
   const { paint } = screen;
   const ms = (part: string): string => `${shop.latencies.percentile(part, 99)?.toFixed(1) ?? '–'} ms`;
   screen.heading('What was proven, by looking and not by asking the engine');
@@ -159,7 +161,7 @@ function conclude(proofs: readonly Proof[], shop: Shop, screen: DemoScreen): voi
   }
   screen.line('');
   screen.line(`  p99 of all requests: ${ms('before')} before the migration, ${ms('during')} during it`);
-  screen.line(`  report: ${relative(process.cwd(), REPORT_FILE)}`);
+  screen.line(`  report: ${relative(process.cwd(), report)}`);
   const failed = proofs.filter(({ holds }) => !holds).length;
   screen.line(
     failed === 0

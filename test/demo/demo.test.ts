@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { isAlive } from '../../src/dev/alive.ts';
+
+/** `npm run demo` as a newcomer runs it, with fewer users; its proofs decide (proofs.test.ts shows that they can fail). */
+const DEMO_MAX_MS = 300_000;
+const USERS = '20000';
+
+interface Demo {
+  dir: string;
+  /** Resolves when the output matches. */
+  until(pattern: RegExp): Promise<void>;
+  interrupt(): void;
+  end: Promise<{ code: number | null; output: string }>;
+}
+
+function demo(...args: string[]): Demo {
+  const dir = mkdtempSync(join(tmpdir(), 'switchback-demo-'));
+  const child = spawn(process.execPath, ['scripts/demo/main.ts', '--users', USERS, '--dir', dir, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let seen: (() => void) | undefined;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      seen?.();
+    });
+  }
+  const end = new Promise<{ code: number | null; output: string }>((resolve) =>
+    child.once('close', (code) => resolve({ code, output })),
+  );
+  onTestFinished(async () => {
+    child.kill('SIGINT');
+    await end;
+    rmSync(dir, { recursive: true, force: true });
+  });
+  return {
+    dir,
+    until: (pattern) =>
+      new Promise((resolve, reject) => {
+        seen = () => pattern.test(output) && resolve();
+        seen();
+        void end.then(() => reject(new Error(`ended without ${String(pattern)}:\n${output}`)));
+      }),
+    interrupt: () => void child.kill('SIGINT'),
+    end,
+  };
+}
+
+test('the migration completes under traffic, and everything is proven', { timeout: DEMO_MAX_MS }, async () => {
+  const run = demo();
+  const { code, output } = await run.end;
+  expect(output).toContain('0 divergent rows of 60,');
+  expect(output).toMatch(/no request failed: 0 of [\d,]+ failed/);
+  expect(output).toContain('all of it proven');
+  expect(output).not.toContain('✗');
+  expect(code).toBe(0);
+  expect(readFileSync(join(run.dir, 'report.md'), 'utf8')).toContain('# split-full-name version 1 completed');
+});
+
+test('--break: the guard trips, and everything is as it was', { timeout: DEMO_MAX_MS }, async () => {
+  const run = demo('--break');
+  const { code, output } = await run.end;
+  expect(output).toContain('✓ the schemas are as they were');
+  expect(output).toContain('✓ the flag is as it was');
+  expect(output).toContain('✓ no write was lost');
+  expect(output).not.toContain('✗');
+  expect(code).toBe(0);
+  expect(readFileSync(join(run.dir, 'report.md'), 'utf8')).toContain('# split-full-name version 1 rolled-back');
+});
+
+test('Ctrl-C in the middle stops everything that was started', { timeout: DEMO_MAX_MS }, async () => {
+  const run = demo('--keep');
+  await run.until(/phase dual-write: running/);
+  const { pids } = JSON.parse(readFileSync(join(run.dir, '.switchback', 'dev.json'), 'utf8')) as {
+    pids: Record<string, number>;
+  };
+  expect(Object.keys(pids).sort()).toEqual(['postgres', 'temporal', 'unleash', 'worker']);
+  run.interrupt();
+  const { code, output } = await run.end;
+  expect(output).toContain('stopped');
+  expect(code).toBe(130);
+  expect(Object.values(pids).filter(isAlive)).toEqual([]);
+});
+
+test('a directory that no demo made is not wiped', async () => {
+  const { code, output } = await demo('--dir', '.').end;
+  expect(output).toContain('no demo made it');
+  expect(code).toBe(1);
+});
