@@ -1,18 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SwitchbackError } from '../messages/index.ts';
-import { checkPlanText, type PlanCheck, PlanError } from '../plan/file/index.ts';
+import type { PlanCheck } from '../plan/file/index.ts';
 
 export interface PlanFile {
   text: string;
   check: PlanCheck & { ok: true };
 }
 
-/** Reads a plan file and checks all that can be checked without a server.
+/**
+ * Reads a plan file and checks all that can be checked without a server.
  * @throws SwitchbackError UsageInvalid where there is no such file; PlanError with file, line and column otherwise
  */
 export async function openPlanFile(path: string, cwd: string): Promise<PlanFile> {
   const bytes = readBytes(path, cwd);
+  // Postgres's parser is only loaded by the commands that read a plan.
+  const { checkPlanText, PlanError } = await import('../plan/file/index.ts');
   const check = await checkPlanText(bytes);
   if (!check.ok) throw new PlanError(check.problems, { file: path });
   return { text: new TextDecoder().decode(bytes), check };

@@ -1,4 +1,5 @@
-import { Switchback } from '../client/switchback.ts';
+import type { ConnectOptions } from '../client/connect.ts';
+import type { Switchback, SwitchbackOptions } from '../client/switchback.ts';
 import { type Globals, whoOf } from './globals.ts';
 import { homeDatabase, keptStatus } from './home-ledger.ts';
 import { readSettings, type Settings } from './settings.ts';
@@ -23,6 +24,8 @@ export async function withSession<T>(
   const settings = readSettings(globals, terminal);
   const ledger = homeDatabase(settings);
   try {
+    // Temporal's client is most of what there is to load; help, usage errors and file checks do without it.
+    const { Switchback } = await import('../client/switchback.ts');
     await using switchback = await Switchback.connect({
       ...placeOf(globals, terminal, settings),
       identity: `${whoOf(globals, terminal)}@switchback-cli`,
@@ -36,7 +39,7 @@ export async function withSession<T>(
   }
 }
 
-function placeOf(globals: Globals, { env }: Terminal, { dev }: Settings): Parameters<typeof Switchback.connect>[0] {
+function placeOf(globals: Globals, { env }: Terminal, { dev }: Settings): ConnectOptions & SwitchbackOptions {
   const { address, namespace, profile } = globals;
   const ui = env['TEMPORAL_UI_ADDRESS'];
   if (address !== undefined || env['TEMPORAL_ADDRESS'] || profile !== undefined || dev === null) {

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Status } from '../../src/messages/index.ts';
 import { type Engine, planOf, startEngine, untilStatus } from '../harness/engine.ts';
 import { type CliOptions, type CliResult, runCli, testFolder, writeFile } from './run-cli.ts';
+
+// A test is a dozen processes, each of which loads its modules anew.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** A command line that finds the engine's Temporal, task queue and ledger as one that people use would. */
 async function commandLine(options: Parameters<typeof startEngine>[0] = {}) {
@@ -169,7 +172,9 @@ test('a name that does not exist: exit 2, and the names near it', async () => {
   const { name } = plan.metadata;
   await cli(['start', writeFile(folder, 'plan.json', plan)]);
   const wrong = name.replace('full', 'ful');
-  await expect.poll(async () => (await engine.switchback.list()).some((one) => one.name === name)).toBe(true);
+  await expect
+    .poll(async () => (await engine.switchback.list()).some((one) => one.name === name), { timeout: 20_000 })
+    .toBe(true);
   for (const command of ['status', 'approve', 'pause', 'watch']) {
     const { code, stderr } = await cli([command, wrong]);
     expect(stderr).toContain(`error UnknownMigration: there is no migration "${wrong}"`);
