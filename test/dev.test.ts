@@ -11,7 +11,7 @@ import { isAlive } from '../src/dev/alive.ts';
 import { runDev } from '../src/dev/dev.ts';
 import { type DevFile, loadDevFile } from '../src/dev/dev-file.ts';
 
-const WITHIN = { timeout: 30_000, interval: 100 };
+const WITHIN = { timeout: 60_000, interval: 100 };
 let home: string;
 let dataDir: string;
 let configFile: string;
@@ -110,7 +110,7 @@ describe('switchback dev', () => {
     process.kill(second.dev.pids.postgres as number, 'SIGKILL');
     await expect(second.ended).rejects.toMatchObject({ code: 'DatabaseUnreachable' });
     expect(alive(second.dev)).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   it('says what the worker says where that does not start', async () => {
     await writeFile(configFile, 'ledger: "none"\ndatabases: {orders-db: {embedded: true}}\n');
@@ -119,7 +119,7 @@ describe('switchback dev', () => {
       message: expect.stringContaining('ledger: "none" is not one of the databases: orders-db'),
     });
     expect(loadDevFile(home)).toBeNull();
-  });
+  }, 180_000);
 });
 
 describe('servers whose parent is killed', () => {
@@ -142,7 +142,7 @@ describe('servers whose parent is killed', () => {
     process.kill(second.parent, 'SIGKILL');
     const pids = [first.temporal, first.postgres, second.temporal, second.postgres];
     await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), WITHIN);
-  });
+  }, 180_000);
 
   it('keep their credentials to themselves', async () => {
     const { secretsOf } = await import('../src/dev/secrets.ts');

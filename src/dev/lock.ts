@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+
+const TRIES_MAX = 3;
 
 /** A lock file that names its owner, so that one whose owner was killed is taken over and never has to be removed. */
 export type LockAttempt = { held: true; release(): void } | { held: false; ownerPid: number | null };
@@ -26,21 +28,30 @@ export function stampOf(pid: number): string | null {
 
 /** Takes the lock unless a living process holds it. */
 export function tryLock(file: string): LockAttempt {
-  const mine = JSON.stringify({ pid: process.pid, stamp: stampOf(process.pid) });
-  for (let tries = 0; tries < 3; tries += 1) {
-    try {
-      writeFileSync(file, mine, { flag: 'wx' });
-      return { held: true, release: () => rmSync(file, { force: true }) };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  // Written aside and linked, so that the lock appears with its owner's name in it or not at all.
+  const aside = `${file}.${process.pid}`;
+  writeFileSync(aside, JSON.stringify({ pid: process.pid, stamp: stampOf(process.pid) }));
+  try {
+    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+      try {
+        linkSync(aside, file);
+        return { held: true, release: () => rmSync(file, { force: true }) };
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      if (isHeld(file)) return { held: false, ownerPid: readOwner(file)?.pid ?? null };
+      rmSync(file, { force: true });
     }
-    const owner = readOwner(file);
-    // Between the making of the file and the writing into it there is a moment in which it is empty.
-    if (owner === null) return { held: false, ownerPid: null };
-    if (stampOf(owner.pid) === owner.stamp) return { held: false, ownerPid: owner.pid };
-    rmSync(file, { force: true });
+    return { held: false, ownerPid: null };
+  } finally {
+    rmSync(aside, { force: true });
   }
-  return { held: false, ownerPid: null };
+}
+
+/** Whether a living process holds the lock. */
+export function isHeld(file: string): boolean {
+  const owner = readOwner(file);
+  return owner !== null && owner.stamp !== null && stampOf(owner.pid) === owner.stamp;
 }
 
 function readOwner(file: string): { pid: number; stamp: string | null } | null {

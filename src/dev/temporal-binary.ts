@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ExecFileOptions, execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { SwitchbackError } from '../messages/index.ts';
 import { cleanEnvironment } from './environment.ts';
+import { keeping } from './keeping.ts';
 import { tryLock } from './lock.ts';
 
 /** The newest CLI that `go install` can build (later ones have a `replace` in go.mod): server 1.29.1, UI 2.42.1. */
@@ -89,7 +90,7 @@ async function download(cached: string, say: Say): Promise<string | null> {
       'const [testing, version, downloadDir] = process.argv.slice(1);' +
       "const server = { executable: { type: 'cached-download', version, downloadDir } };" +
       'require(testing).TestWorkflowEnvironment.createLocal({ server }).then((env) => env.teardown());';
-    await run(process.execPath, ['-e', script, testing, `v${VERSION}`, dir], {
+    await runKept(process.execPath, ['-e', script, testing, `v${VERSION}`, dir], {
       timeout: DOWNLOAD_MAX_MS,
       env: cleanEnvironment(),
     });
@@ -120,7 +121,7 @@ async function build(cached: string, say: Say): Promise<string | null> {
   try {
     say('building the Temporal CLI once, about 3 minutes…');
     // Go needs its own settings (GOPROXY, GOFLAGS, certificates), so it gets the whole environment.
-    await run('go', ['install', MODULE], {
+    await runKept('go', ['install', MODULE], {
       timeout: BUILD_MAX_MS,
       maxBuffer: 64 * 1024 * 1024,
       env: { ...process.env, GOBIN: dir },
@@ -132,6 +133,18 @@ async function build(cached: string, say: Say): Promise<string | null> {
   } finally {
     clearInterval(saying);
     await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** Runs a command that takes minutes, which ends too when this process is killed. */
+async function runKept(command: string, args: readonly string[], options: ExecFileOptions): Promise<void> {
+  const running = run(command, args, options);
+  const { pid } = running.child;
+  if (pid !== undefined) keeping.add(pid, 'SIGTERM');
+  try {
+    await running;
+  } finally {
+    if (pid !== undefined) keeping.remove(pid);
   }
 }
 
