@@ -5,7 +5,7 @@ import type { EffectContext } from './effect.ts';
 import { pause } from './pause.ts';
 
 /** A source may miss a scrape; three times in a row means that nobody is watching, and that counts as bad. */
-export const SILENT_LOOKS_MAX = 3;
+const SILENT_LOOKS_MAX = 3;
 export const GUARD_EVERY_MS = 2_000;
 
 /**

@@ -135,45 +135,47 @@ describe('flag', () => {
     expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
   });
 
-  test.each(['before', 'after'] as const)(
-    'cut off %s any of its writes, it is finished or undone whole',
-    async (side) => {
-      const here = await room();
-      for (let cutAt = 1; ; cutAt++) {
-        for (const then of ['up', 'down'] as const) {
-          const name = unique('flag');
-          await meddle(here, name, 60);
-          const before = await here.unleash.read(refOf(name), signal);
-          const proxy = await unreliableUnleash((count) => (count === cutAt ? side : null));
-          const through = new Unleash({ url: proxy.url, adminToken: servers().unleash.adminToken });
-          const input = inputOf(here.run, stepOf(name, { percent: 25 }, unique('set')));
-          const outcome = await flag.up(input, here.context({ unleash: through })).catch((error: unknown) => error);
-          // Three writes make this change; after them there is nothing left to cut.
-          if (proxy.writes < cutAt) return expect(cutAt).toBeGreaterThan(2);
-          expect(outcome).toMatchObject({ code: 'UnleashUnreachable', retry: true });
-          await flag[then](input, here.context());
-          if (then === 'up') expect(await percentOf(here, name)).toBe('25');
-          await flag.down(input, here.context());
-          expect(differences(before, await here.unleash.read(refOf(name), signal))).toEqual([]);
-        }
-      }
-    },
-  );
-
-  test.each(['before', 'after'] as const)('undoing that is cut off %s any of its writes goes on', async (side) => {
+  const SIDES = ['before', 'after'] as const;
+  /** A change to a flag that exists is two writes; to one that doesn't, and the way back, three and two. */
+  const cuts = (counts: { there: number; absent: number }) =>
+    (['there', 'absent'] as const).flatMap((given) =>
+      SIDES.flatMap((side) => Array.from({ length: counts[given] }, (_, index) => ({ given, side, cutAt: index + 1 }))),
+    );
+  const cutting = async (here: Room, { side, cutAt }: { side: 'before' | 'after'; cutAt: number }) => {
+    const proxy = await unreliableUnleash((count) => (count === cutAt ? side : null));
+    return here.context({ unleash: new Unleash({ url: proxy.url, adminToken: servers().unleash.adminToken }) });
+  };
+  const prepared = async (given: 'there' | 'absent') => {
     const here = await room();
-    for (let cutAt = 1; ; cutAt++) {
-      const name = unique('flag');
-      const input = inputOf(here.run, stepOf(name, { percent: 25 }, unique('set')));
-      await flag.up(input, here.context());
-      const proxy = await unreliableUnleash((count) => (count === cutAt ? side : null));
-      const through = new Unleash({ url: proxy.url, adminToken: servers().unleash.adminToken });
-      const outcome = await flag.down(input, here.context({ unleash: through })).catch((error: unknown) => error);
-      if (proxy.writes < cutAt) return expect(cutAt).toBe(3);
-      expect(outcome).toMatchObject({ code: 'UnleashUnreachable' });
-      await flag.down(input, here.context());
-      expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
-    }
+    const name = unique('flag');
+    if (given === 'there') await meddle(here, name, 60);
+    const before = await here.unleash.read(refOf(name), signal);
+    return { here, name, before, input: inputOf(here.run, stepOf(name, { percent: 25 })) };
+  };
+  const cutOff = { code: 'UnleashUnreachable', retry: true };
+
+  test.each(cuts({ there: 2, absent: 3 }))('up, cut off ($given, $side write $cutAt), is finished', async (cut) => {
+    const { here, name, before, input } = await prepared(cut.given);
+    await expect(flag.up(input, await cutting(here, cut))).rejects.toMatchObject(cutOff);
+    await flag.up(input, here.context());
+    expect(await percentOf(here, name)).toBe('25');
+    await flag.down(input, here.context());
+    expect(differences(before, await here.unleash.read(refOf(name), signal))).toEqual([]);
+  });
+
+  test.each(cuts({ there: 2, absent: 3 }))('up, cut off ($given, $side write $cutAt), is undone whole', async (cut) => {
+    const { here, name, before, input } = await prepared(cut.given);
+    await expect(flag.up(input, await cutting(here, cut))).rejects.toMatchObject(cutOff);
+    await flag.down(input, here.context());
+    expect(differences(before, await here.unleash.read(refOf(name), signal))).toEqual([]);
+  });
+
+  test.each(cuts({ there: 2, absent: 2 }))('down, cut off ($given, $side write $cutAt), goes on', async (cut) => {
+    const { here, name, before, input } = await prepared(cut.given);
+    await flag.up(input, here.context());
+    await expect(flag.down(input, await cutting(here, cut))).rejects.toMatchObject(cutOff);
+    await flag.down(input, here.context());
+    expect(differences(before, await here.unleash.read(refOf(name), signal))).toEqual([]);
   });
 
   test("someone else's change stops it both ways, saying what differs", async () => {

@@ -7,7 +7,6 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createConditions } from '../../src/activities/conditions.ts';
 import { Databases } from '../../src/adapters/postgres/database.ts';
 import { startPostgres } from '../../src/dev/postgres.ts';
-import type { Condition } from '../../src/plan/index.ts';
 import { closedPort } from './room.ts';
 
 const signal = new AbortController().signal;
@@ -52,7 +51,7 @@ test('replicaLag: a standby that keeps up, one that has stopped replaying, one t
     await databases.close();
   });
   const read = (database: string, max = '1s') =>
-    conditions.read({ name: 'lag', replicaLag: { database, max } } as Condition, signal);
+    conditions.read({ name: 'lag', replicaLag: { database, max } }, signal);
   const write = () => databases.get('app').query("SELECT pg_logical_emit_message(true, 'test', 'written')");
 
   await write();

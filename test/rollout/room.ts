@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import pino from 'pino';
@@ -131,7 +131,10 @@ export async function serve(
   const server = createServer((request, response) => {
     requests.push(`${request.method} ${request.url}`);
     const given = answer(request);
-    if (given === 'hang up') return void request.socket.destroy();
+    if (given === 'hang up') {
+      request.socket.destroy();
+      return;
+    }
     response.writeHead(given.status ?? 200, { 'content-type': 'application/json' });
     response.end(typeof given.body === 'string' ? given.body : JSON.stringify(given.body ?? null));
   });
@@ -144,21 +147,30 @@ export async function unreliableUnleash(
 ): Promise<LocalServer & { writes: number }> {
   const { url: target } = servers().unleash;
   const local = { url: '', requests: [] as string[], writes: 0 };
-  const server = createServer(async (request, response) => {
+  const passOn = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     local.requests.push(`${request.method} ${request.url}`);
     const cut = request.method === 'GET' ? null : cuts(++local.writes);
-    if (cut === 'before') return void request.socket.destroy();
+    if (cut === 'before') {
+      request.socket.destroy();
+      return;
+    }
     const answer = await fetch(`${target}${request.url}`, {
       method: request.method ?? 'GET',
       headers: { authorization: request.headers.authorization ?? '', 'content-type': 'application/json' },
       ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
     });
     const body = await answer.text();
-    if (cut === 'after') return void request.socket.destroy();
+    if (cut === 'after') {
+      request.socket.destroy();
+      return;
+    }
     response.writeHead(answer.status, { 'content-type': 'application/json' });
     response.end(body);
+  };
+  const server = createServer((request, response) => {
+    passOn(request, response).catch(() => request.socket.destroy());
   });
   local.url = await listen(server);
   return local;

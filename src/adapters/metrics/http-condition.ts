@@ -40,7 +40,7 @@ function readValue(source: HttpSource, address: string, body: unknown): Conditio
 }
 
 /** The value at a JSON pointer (RFC 6901), or null where there is none. */
-export function at(body: unknown, pointer: string): { value: unknown } | null {
+function at(body: unknown, pointer: string): { value: unknown } | null {
   let value = body;
   for (const part of pointer.split('/').slice(1)) {
     const key = part.replaceAll('~1', '/').replaceAll('~0', '~');

@@ -61,7 +61,7 @@ function refusal(
   status: number,
   { errorType, error }: { errorType?: string | undefined; error?: string | undefined },
 ) {
-  const reason = `${status}, ${errorType ?? 'error'}: ${String(error ?? '').slice(0, 300)}`;
+  const reason = `${status}, ${errorType ?? 'error'}: ${(error ?? '').slice(0, 300)}`;
   if (status >= 500 || status === 429) return unreachable(url, reason);
   return new SwitchbackError('MetricsUnreachable', `Prometheus refuses the query (${reason})`, {
     hint: 'correct the query in the plan',

@@ -4,7 +4,7 @@ const REQUEST_TIMEOUT_MS = 5_000;
 /** Names that Unleash gives to errors about the token rather than about the request. */
 const TOKEN_ERRORS = ['UnauthorizedError', 'NoAccessError', 'PermissionError'];
 
-export interface ApiAnswer {
+interface ApiAnswer {
   status: number;
   body: unknown;
 }
@@ -71,7 +71,7 @@ export class AdminApi {
     if (status === 429 || status >= 500) return this.#unreachable(`it answers ${status} to ${request}`);
     return new SwitchbackError(
       'FlagRefused',
-      `Unleash at ${this.address} refuses ${request} (${status}): ${String(message ?? 'no reason given').slice(0, 300)}`,
+      `Unleash at ${this.address} refuses ${request} (${status}): ${(message ?? 'no reason given').slice(0, 300)}`,
       { hint: 'check project, environment and name of the flag', fields: { address: this.address, status } },
     );
   }

@@ -169,7 +169,7 @@ export function strategyDifferences(wanted: FlagStrategy, actual: FlagStrategy):
   for (const part of ['name', 'title', 'sortOrder', 'constraints', 'segments', 'variants'] as const) {
     if (!sameJson(wanted[part], actual[part])) found.push(`strategy ${label} has other ${part}`);
   }
-  const rest = ({ rollout: _, ...others }: Record<string, string>) => others;
+  const rest = (parameters: Record<string, string>) => ({ ...parameters, rollout: null });
   if (!sameJson(rest(wanted.parameters), rest(actual.parameters))) found.push(`strategy ${label} has other parameters`);
   return found;
 }
@@ -184,7 +184,7 @@ export const sameJson = (a: unknown, b: unknown): boolean => canonical(a) === ca
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
     typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)))
       : part,
   );
 }

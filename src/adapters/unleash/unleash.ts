@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { SwitchbackError } from '../../messages/index.ts';
 import { AdminApi } from './admin-api.ts';
 import {
@@ -9,6 +10,10 @@ import {
   sameJson,
   strategyDifferences,
 } from './flag-state.ts';
+
+const LIFECYCLE_STAGES = ['initial', 'archived'];
+const LIFECYCLE_LOOK_EVERY_MS = 100;
+const LIFECYCLE_MAX_MS = 5_000;
 
 /** Where a flag is, and what it is created with where it doesn't exist. */
 export interface FlagRef {
@@ -155,7 +160,26 @@ export class Unleash {
     if (!found.exists) return;
     if (found.elsewhere.length > 0) throw flagChanged(ref, [`it is in use in ${found.elsewhere.join(', ')}`]);
     if (!found.archived) await this.#api.request('DELETE', flagPath(ref), { signal });
+    await this.#awaitLifecycle(ref, signal);
     await this.#api.request('DELETE', `/archive/${encode(ref.flag)}`, { signal });
+  }
+
+  /**
+   * Unleash notes the stages of a flag's life about a second after they happen. A flag that is deleted in between
+   * makes that fail on a foreign key, unhandled, and the whole server of version 7.6.5 ends (*seen*).
+   */
+  async #awaitLifecycle(ref: FlagRef, signal: AbortSignal): Promise<void> {
+    const end = performance.now() + LIFECYCLE_MAX_MS;
+    while (performance.now() < end) {
+      const { status, body } = await this.#api.request('GET', `${flagPath(ref)}/lifecycle`, {
+        // Where Unleash keeps no lifecycle, there is nothing to wait for.
+        expected: [403, 404],
+        signal,
+      });
+      const stages = Array.isArray(body) ? (body as { stage?: string }[]).map(({ stage }) => stage) : [];
+      if (status !== 200 || LIFECYCLE_STAGES.every((stage) => stages.includes(stage))) return;
+      await setTimeout(LIFECYCLE_LOOK_EVERY_MS);
+    }
   }
 
   async #switch(ref: FlagRef, to: 'on' | 'off', signal: AbortSignal): Promise<void> {
@@ -204,10 +228,10 @@ const strategiesOf = (raw: readonly RawStrategy[] = []): FlagStrategy[] =>
       parameters: Object.fromEntries(
         Object.entries(strategy.parameters ?? {}).map(([key, value]) => [key, String(value)]),
       ),
-      segments: [...(strategy.segments ?? [])].sort((a, b) => a - b),
+      segments: (strategy.segments ?? []).toSorted((a, b) => a - b),
       variants: strategy.variants ?? [],
     }))
-    .sort((a, b) => a.sortOrder - b.sortOrder || (a.id < b.id ? -1 : 1));
+    .toSorted((a, b) => a.sortOrder - b.sortOrder || (a.id < b.id ? -1 : 1));
 
 const encode = encodeURIComponent;
 const flagPath = (ref: FlagRef): string => `/projects/${encode(ref.project)}/features/${encode(ref.flag)}`;
