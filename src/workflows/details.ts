@@ -21,10 +21,10 @@ export function detailsOf(status: Status, state: MigrationState): string {
   return [
     `## ${status.status}`,
     // What a gate waits for is said beside its payload.
-    status.status === 'awaiting-approval' ? '' : prose(status.reason),
+    status.status === 'awaiting-approval' ? '' : plain(status.reason),
     ...(status.error === null
       ? []
-      : [`**${status.error.code}**${status.error.hint === null ? '' : `: ${prose(status.error.hint)}`}`]),
+      : [`**${status.error.code}**${status.error.hint === null ? '' : `: ${plain(status.error.hint)}`}`]),
     nextSignals(status, state),
     stepTable(status),
     refusals(status),
@@ -42,11 +42,6 @@ const plain = (text: string): string =>
     // Two hyphens would become a dash, also in the options of a command.
     .replaceAll('--', String.raw`\-\-`);
 const code = (text: string): string => `\`${text.replaceAll(/\s+/g, ' ').replaceAll('`', "'")}\``;
-/** Text that may end with an example to copy, as refusals do. */
-function prose(text: string): string {
-  const example = text.indexOf('{"');
-  return example < 0 ? plain(text) : `${plain(text.slice(0, example))}${code(text.slice(example))}`;
-}
 const cut = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 1)}…`);
 
 function nextSignals(status: Status, state: MigrationState): string {
@@ -72,9 +67,11 @@ function nextSignals(status: Status, state: MigrationState): string {
 }
 
 function approval(gate: Gate, requestedBy: string): string {
-  const who = gate.roles.length === 0 ? 'anyone' : `the role ${gate.roles.map(code).join(' or ')}`;
+  const by = gate.approvals.map((one) => plain(one.by)).join(', ');
+  const who = gate.roles.length === 0 ? 'Anyone' : `The role ${gate.roles.map(code).join(' or ')}`;
   const sentences = [
-    `${gate.approvals.length} of ${gate.min} given${gate.approvals.length === 0 ? '' : ` (${gate.approvals.map((one) => plain(one.by)).join(', ')})`}, by ${who}${gate.notRequester ? `, not by ${plain(requestedBy)}, who started it` : ''}.`,
+    `${gate.approvals.length} of ${gate.min} given${by === '' ? '' : ` (${by})`}.`,
+    `${who} may approve${gate.notRequester ? `, but not ${plain(requestedBy)}, who started it` : ''}.`,
     ...(gate.expiresAt === null ? [] : [`It expires at ${timeOf(new Date(gate.expiresAt).toISOString())}.`]),
   ];
   return [
@@ -123,7 +120,7 @@ function refusals({ refused }: Status): string {
   if (refused.length === 0) return '';
   const shown = refused
     .slice(-REFUSALS_SHOWN_MAX)
-    .map((one) => `- ${timeOf(one.at)}, ${code(one.message)}: ${prose(one.reason)}`);
+    .map((one) => `- ${timeOf(one.at)}, ${code(one.message)}: ${plain(withoutExample(one.reason))}`);
   const earlier = refused.length - shown.length;
   return [
     '### Refused',
@@ -131,4 +128,6 @@ function refusals({ refused }: Status): string {
     ...(earlier > 0 ? [`- and ${earlier} earlier: the query \`status\` has them`] : []),
   ].join('\n');
 }
+/** The exact payload to send stands further up; the general example would only be copied in its place. */
+const withoutExample = (reason: string): string => reason.replace(/; send \{.*$/s, '');
 const timeOf = (at: string): string => `${at.slice(0, 19).replace('T', ' ')} UTC`;

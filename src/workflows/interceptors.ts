@@ -7,11 +7,16 @@ import type { WorkflowInterceptorsFactory } from '@temporalio/workflow';
  * answer stays strict.
  */
 const RESERVED_PREFIX = '__temporal_';
+/** What stands before the name of a refused signal, so that Temporal doesn't take it for one of its own. */
+export const REFUSED_PREFIX = 'refused:';
 const WHY_LENGTH_MAX = 200;
 
 function readable(payload: Payload): Payload {
   try {
-    return defaultPayloadConverter.toPayload(defaultPayloadConverter.fromPayload(payload) ?? null);
+    if (!payload.metadata?.['encoding']?.length) throw new Error('it has no encoding');
+    const value = defaultPayloadConverter.fromPayload(payload) ?? null;
+    if (ArrayBuffer.isView(value)) throw new Error('it is binary');
+    return defaultPayloadConverter.toPayload(value);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return defaultPayloadConverter.toPayload({
@@ -31,7 +36,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => ({
           if (job.signalWorkflow) {
             job.signalWorkflow.input = firstReadable(job.signalWorkflow.input as Payload[]);
             if (job.signalWorkflow.signalName?.startsWith(RESERVED_PREFIX)) {
-              job.signalWorkflow.signalName = `refused:${job.signalWorkflow.signalName}`;
+              job.signalWorkflow.signalName = `${REFUSED_PREFIX}${job.signalWorkflow.signalName}`;
             }
           }
           if (job.initializeWorkflow) {

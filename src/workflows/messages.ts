@@ -19,8 +19,9 @@ import {
   type Throttle,
 } from '../messages/index.ts';
 import { decide } from './decisions.ts';
+import { REFUSED_PREFIX } from './interceptors.ts';
 import type { Run } from './run.ts';
-import { type MigrationState, REFUSED_KEPT_MAX, REFUSED_LENGTH_MAX } from './state.ts';
+import { DECISIONS_KEPT_MAX, type MigrationState, REFUSED_KEPT_MAX, REFUSED_LENGTH_MAX } from './state.ts';
 
 /** Known once the plan is checked; messages that come earlier wait for it. */
 export interface RunSlot {
@@ -80,7 +81,10 @@ export function listen(state: MigrationState, slot: RunSlot): void {
     });
   }
   setDefaultSignalHandler((name, payload) => {
-    refuse(state, slot, name, payload, `there is no signal of that name; there are: ${MESSAGE_NAMES.join(', ')}`);
+    const reserved = name.startsWith(REFUSED_PREFIX);
+    const why = reserved ? 'that name is reserved by Temporal' : 'there is no signal of that name';
+    const given = reserved ? name.slice(REFUSED_PREFIX.length) : name;
+    refuse(state, slot, given, payload, `${why}; there are: ${MESSAGE_NAMES.join(', ')}`);
   });
 }
 
@@ -100,7 +104,7 @@ async function once(run: Run, message: Message): Promise<Receipt> {
     return { accepted: true, reason: `decision ${message.decision.decisionId} has counted already` };
   }
   const receipt = await decide(run, message);
-  if (receipt.accepted && key !== null) run.state.decisions.push(key);
+  if (receipt.accepted && key !== null) run.state.decisions = [...run.state.decisions, key].slice(-DECISIONS_KEPT_MAX);
   return receipt;
 }
 const decisionKey = (name: string, { decisionId }: Decision) => (decisionId === '' ? null : `${name}/${decisionId}`);
@@ -128,9 +132,15 @@ function applyThrottle(run: Run, throttle: Throttle): Receipt {
   return { accepted: true, reason: `${throttle.step} goes on with the new setting` };
 }
 
+/** What can't be read is told by its length alone. */
+function shownOf(payload: unknown): string {
+  const unreadable = typeof payload === 'object' && payload !== null && '$unreadable' in payload && 'bytes' in payload;
+  return unreadable ? `(${String(payload.bytes)} bytes)` : (JSON.stringify(payload) ?? '');
+}
+
 /** Notes what was refused, bounded, so that status and current details can show it. */
 export function refuse(state: MigrationState, slot: RunSlot, name: string, payload: unknown, reason: string): Receipt {
-  const shown = `${name} ${JSON.stringify(payload) ?? ''}`.trim();
+  const shown = `${name} ${shownOf(payload)}`.trim();
   state.refused.push({
     message: shown.slice(0, REFUSED_LENGTH_MAX),
     reason: reason.slice(0, REFUSED_LENGTH_MAX),

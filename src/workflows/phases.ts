@@ -33,7 +33,6 @@ async function runPhase(run: Run, phase: Phase): Promise<void> {
   }
 }
 const STATE_AT: Record<Station, PhaseProgress['state']> = {
-  window: 'waiting',
   preconditions: 'waiting',
   before: 'running',
   steps: 'running',
@@ -45,8 +44,6 @@ const STATE_AT: Record<Station, PhaseProgress['state']> = {
 
 async function atStation(run: Run, phase: Phase, at: PhaseProgress): Promise<void> {
   switch (at.station) {
-    case 'window':
-      return; // Windows are looked at by each step: they apply to kinds.
     case 'preconditions':
       return conditionsHold(run, phase, 'preconditions');
     case 'before':

@@ -19,7 +19,6 @@ const HISTORY_EVENTS_MAX = 8_000;
  */
 const REFRESH_FIRST_MS = 60_000;
 const REFRESH_LAST_MS = 20 * 60_000;
-const REFRESH_TIMER = { summary: 'refresh of what is shown' };
 
 /** Brings the run's state to where people look: search attributes, current details, the home ledger. */
 export class Publisher {
@@ -48,8 +47,9 @@ export class Publisher {
     for (;;) {
       await condition(() => this.#closed || this.#anyStepRuns());
       if (this.#closed) return;
+      // Its timer has no summary: thousands of them would bury what Temporal UI lists under 'Events with Metadata'.
       const everyMs = Math.min(REFRESH_LAST_MS, Math.max(REFRESH_FIRST_MS, (Date.now() - since) / 10));
-      if (await condition(() => this.#closed || !this.#anyStepRuns(), everyMs, REFRESH_TIMER)) continue;
+      if (await condition(() => this.#closed || !this.#anyStepRuns(), everyMs)) continue;
       for (const { step, progress, note } of await local.readProgress(this.#run.ref)) {
         const at = this.#run.state.steps[step];
         if (at?.state !== 'running' && at?.state !== 'undoing') continue;

@@ -144,7 +144,6 @@ function reasonOf(state: MigrationState, status: RunStatus): string {
   }
 }
 const STATION_WORDS: Record<(typeof STATIONS)[number], string> = {
-  window: 'starts',
   preconditions: 'checks its preconditions',
   before: 'asks for approval',
   steps: 'starts its steps',

@@ -27,7 +27,7 @@ export interface StepProgress {
   remainingMs: number | null;
 }
 /** The stations of a phase, in order; a phase goes on at the one it stands at. */
-export const STATIONS = ['window', 'preconditions', 'before', 'steps', 'exit', 'soak', 'after', 'done'] as const;
+export const STATIONS = ['preconditions', 'before', 'steps', 'exit', 'soak', 'after', 'done'] as const;
 export type Station = (typeof STATIONS)[number];
 export interface PhaseProgress {
   station: Station;
@@ -122,7 +122,7 @@ export const initialState = (requestedBy: string, startedAt: number): MigrationS
 /** Gives every phase and step of the plan its place. */
 export function layOut(state: MigrationState, { plan }: CheckedPlan): void {
   for (const phase of plan.spec.phases) {
-    state.phases[phase.name] ??= { station: 'window', state: 'pending', soakRemainingMs: null };
+    state.phases[phase.name] ??= { station: 'preconditions', state: 'pending', soakRemainingMs: null };
     for (const step of phase.steps) {
       state.steps[step.id] ??= { state: 'pending', note: null, progress: null, touched: false, remainingMs: null };
     }

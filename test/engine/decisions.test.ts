@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { Database } from '../../src/adapters/postgres/database.ts';
 import { planOf, startEngine, untilStatus } from '../harness/engine.ts';
 import { startTeam } from '../harness/team.ts';
 
@@ -205,4 +206,48 @@ test('a check whose condition does not hold by its deadline is held where the pl
   expect(held.error).toMatchObject({ code: 'ConditionUnmet', step: 'a' });
   expect(await handle.abort({ by })).toMatchObject({ accepted: true });
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+});
+
+test('no worker polls the queue of a call: held, naming the queue; a worker that comes is used after retry', async () => {
+  const engine = await startEngine();
+  const taskQueue = engine.name('nobody');
+  const plan = planOf(engine.name('call'), [{ name: 'one', steps: [call(taskQueue, 'a', { timeout: '1s' })] }]);
+  const handle = await engine.switchback.start(plan, { requestedBy: by });
+  const held = await untilStatus(handle, (status) => status.status === 'held');
+  expect(held.error).toMatchObject({ code: 'NoWorker', message: `no worker polls ${taskQueue}` });
+  const team = await startTeam(taskQueue);
+  await handle.retry({ by });
+  expect(await handle.result()).toMatchObject({ outcome: 'completed' });
+  expect(team.calls).toHaveLength(1);
+});
+
+test('the tables of a terminated run stay claimed until it is released, on record', async () => {
+  const engine = await startEngine({ databases: ['app'] });
+  const app = new Database('app', { url: engine.config.databases['app']?.url ?? '' });
+  await app.query('CREATE TABLE public.users (id bigint PRIMARY KEY)');
+  await app.close();
+  const adding = (column: string) => [
+    {
+      name: 'one',
+      approval: 'after' as const,
+      steps: [{ id: 'a', uses: 'ddl' as const, database: 'app', up: `ALTER TABLE users ADD COLUMN ${column} text` }],
+    },
+  ];
+  const first = engine.name('first');
+  const dead = await engine.switchback.start(planOf(first, adding('a')), { requestedBy: by });
+  await untilStatus(dead, (status) => status.status === 'awaiting-approval');
+  const second = await engine.switchback.start(planOf(engine.name('second'), adding('b')), { requestedBy: by });
+  await untilStatus(second, (status) => status.status === 'waiting');
+  const release = (name: string) =>
+    engine.client.workflow.execute('release', {
+      workflowId: `release/${name}`,
+      taskQueue: engine.config.taskQueue,
+      args: [{ name, by }],
+    });
+  expect(await release(first)).toMatchObject({ released: [], reason: expect.stringContaining('is running') });
+  await engine.client.workflow.getHandle(`migration/${first}`).terminate();
+  expect(await release(first)).toMatchObject({ released: ['app.public.users'] });
+  await untilStatus(second, (status) => status.status === 'awaiting-approval');
+  await second.approve({ by });
+  expect(await second.result()).toMatchObject({ outcome: 'completed' });
 });

@@ -107,7 +107,10 @@ const once = (
       activityId: step.id,
       summary: summaryOf(`${activity} on ${step.taskQueue}`),
       taskQueue: step.taskQueue,
-      scheduleToStartTimeout: NO_WORKER_AFTER_MS,
+      scheduleToStartTimeout: Math.min(
+        NO_WORKER_AFTER_MS,
+        step.timeout === undefined ? Infinity : durationMs(step.timeout),
+      ),
       // Without heartbeats a dead worker shows only here.
       startToCloseTimeout: step.timeout === undefined ? '1 hour' : durationMs(step.timeout),
       ...(step.heartbeatTimeout !== undefined && { heartbeatTimeout: durationMs(step.heartbeatTimeout) }),
