@@ -1,17 +1,19 @@
 /**
- * Writes what is generated from the plan format's zod schemas: the editor's schema and the
- * parts of docs/plan-format.md between its marks.
+ * Writes what is generated: from the plan format's zod schemas the editor's schema and the parts of
+ * docs/plan-format.md between its marks; from the examples the blocks of the pages that show a file.
  * `--check` writes nothing and fails where a file isn't as it would be written.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fieldTables } from './generate/field-tables.ts';
+import { withFiles } from './generate/file-blocks.ts';
 import { unsupportedList } from './generate/unsupported-list.ts';
 import { planJsonSchema } from './generate/plan-json-schema.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const BEGIN = /<!-- generated: ([\w-]+) -->\n/g;
 const END = '<!-- end of generated -->';
+const PAGES_WITH_FILES = ['README.md', 'docs/client.md'];
 
 interface Generated {
   path: string;
@@ -51,6 +53,9 @@ async function generated(): Promise<Generated[]> {
   return [
     { path: 'schema/plan.schema.json', content: `${JSON.stringify(schema, null, 2)}\n` },
     { path: 'docs/plan-format.md', content: withTables(format, tables) },
+    ...(await Promise.all(
+      PAGES_WITH_FILES.map(async (path) => ({ path, content: withFiles(await readOr(path, ''), ROOT) })),
+    )),
   ];
 }
 

@@ -1,9 +1,9 @@
 import { Context } from '@temporalio/activity';
 import { Claims, type ClaimHolder, type TableClaim } from '../adapters/postgres/claims.ts';
-import type { AuditEvent, BeginOutcome } from '../adapters/postgres/home-ledger.ts';
+import type { BeginOutcome } from '../adapters/postgres/home-ledger.ts';
 import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
 import { StepLedger, type StepRecordState } from '../adapters/postgres/step-ledger.ts';
-import type { EndStatus, Heartbeat, RunRef, Status } from '../messages/index.ts';
+import type { AuditEvent, EndStatus, Heartbeat, RunRef, Status } from '../messages/index.ts';
 import type { Plan, Risk } from '../plan/index.ts';
 import { checkPlan, PlanError } from '../plan/file/index.ts';
 import type { Deps } from './deps.ts';

@@ -36,7 +36,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   }
 }
 
-function programOf(cli: Cli): Command {
+export function programOf(cli: Cli): Command {
   const { terminal } = cli;
   const program = new Command('switchback')
     .description('Durable, reversible migrations across services, flags and databases.')

@@ -15,3 +15,12 @@ export interface MigrationInput {
   plan: unknown;
   requestedBy?: string;
 }
+
+/** Something that was decided or happened, as the home ledger keeps it on record. */
+export interface AuditEvent {
+  /** Unique within migration, version and epoch: the same event twice is one row. */
+  key: string;
+  type: string;
+  by: string | null;
+  data: Record<string, unknown>;
+}

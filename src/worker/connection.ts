@@ -7,7 +7,7 @@ import type { Config } from './config.ts';
 export function connectionOptions(config: Config): { options: NativeConnectionOptions; namespace: string } {
   try {
     const { connectionOptions: given, namespace } = loadClientConnectConfig();
-    return { options: { ...given, ...config.temporal } as NativeConnectionOptions, namespace: namespace ?? 'default' };
+    return { options: { ...given, ...config.temporal }, namespace: namespace ?? 'default' };
   } catch (error) {
     throw new SwitchbackError(
       'ConfigInvalid',

@@ -1,3 +1,5 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { SwitchbackError } from '../messages/index.ts';
 import { loadConfig } from './config.ts';
 import { serveHealth } from './health.ts';
@@ -28,7 +30,8 @@ export async function runWorker(options: { configFile: string | null; env?: Node
   }
 }
 
-if (import.meta.main) {
+// `import.meta.main` is not there in Node 22.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const at = process.argv.indexOf('--config');
   runWorker({ configFile: at === -1 ? null : (process.argv[at + 1] ?? null) }).then(
     (code) => process.exit(code),

@@ -53,7 +53,7 @@ export async function startWorker(config: Config, log: Logger): Promise<RunningW
       workflowBundle: await workflowBundle(log),
       activities: createActivities(deps.deps),
     });
-    const ended = worker.run().finally(async () => {
+    const ended = untilEnded(worker, async () => {
       await deps.close();
       await connection.close();
     });
@@ -62,6 +62,14 @@ export async function startWorker(config: Config, log: Logger): Promise<RunningW
     await deps.close();
     await connection.close();
     throw error;
+  }
+}
+
+async function untilEnded(worker: Worker, close: () => Promise<void>): Promise<void> {
+  try {
+    await worker.run();
+  } finally {
+    await close();
   }
 }
 

@@ -22,12 +22,17 @@ export function stepFailure(thrown: unknown, step: string | null): StepFailure |
 }
 
 /** Raises a failure inside the workflow in the same form as activities do. */
-export const failWith = (code: string, message: string, hint: string | null = null): ApplicationFailure =>
+export const failWith = (
+  code: string,
+  message: string,
+  hint: string,
+  fields: FailureDetails['fields'] = {},
+): ApplicationFailure =>
   ApplicationFailure.create({
     message,
     type: code,
     nonRetryable: true,
-    details: [{ hint, fields: {} } satisfies FailureDetails],
+    details: [{ hint, fields } satisfies FailureDetails],
   });
 
 /** Another run is registered in the ledger, or a reset brought this one back: it must register anew. */

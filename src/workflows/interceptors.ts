@@ -34,13 +34,13 @@ export const interceptors: WorkflowInterceptorsFactory = () => ({
       activate(input, next) {
         for (const job of input.activation.jobs ?? []) {
           if (job.signalWorkflow) {
-            job.signalWorkflow.input = firstReadable(job.signalWorkflow.input as Payload[]);
+            job.signalWorkflow.input = firstReadable(job.signalWorkflow.input);
             if (job.signalWorkflow.signalName?.startsWith(RESERVED_PREFIX)) {
               job.signalWorkflow.signalName = `${REFUSED_PREFIX}${job.signalWorkflow.signalName}`;
             }
           }
           if (job.initializeWorkflow) {
-            job.initializeWorkflow.arguments = firstReadable(job.initializeWorkflow.arguments as Payload[]);
+            job.initializeWorkflow.arguments = firstReadable(job.initializeWorkflow.arguments);
           }
         }
         next(input);

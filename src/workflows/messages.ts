@@ -8,7 +8,6 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 import {
-  type Decision,
   examplePayload,
   type Message,
   MESSAGE_NAMES,
@@ -97,17 +96,24 @@ function read(name: MessageName, payload: unknown): Reading {
   return reading.ok ? { ok: true, apply: (run) => once(run, reading.message) } : reading;
 }
 
-/** A decision with a decisionId that has counted does nothing more. */
-async function once(run: Run, message: Message): Promise<Receipt> {
-  const key = decisionKey(message.name, message.decision);
-  if (key !== null && run.state.decisions.includes(key)) {
-    return { accepted: true, reason: `decision ${message.decision.decisionId} has counted already` };
+/**
+ * A decision counts once, however often it is delivered. Another person's under the same id is another decision: it is
+ * refused rather than taken for the first one's, because its sender would believe that it counted.
+ */
+async function once(run: Run, { name, decision }: Message): Promise<Receipt> {
+  const { decisionId, by } = decision;
+  const before = run.state.decisions.find((one) => one.name === name && one.decisionId === decisionId);
+  if (decisionId !== '' && before !== undefined) {
+    return before.by === by
+      ? { accepted: true, reason: `decision ${decisionId} has counted already` }
+      : { accepted: false, reason: `decisionId ${decisionId} is that of a decision by ${before.by}: send another one` };
   }
-  const receipt = await decide(run, message);
-  if (receipt.accepted && key !== null) run.state.decisions = [...run.state.decisions, key].slice(-DECISIONS_KEPT_MAX);
+  const receipt = await decide(run, { name, decision });
+  if (receipt.accepted && decisionId !== '') {
+    run.state.decisions = [...run.state.decisions, { name, decisionId, by }].slice(-DECISIONS_KEPT_MAX);
+  }
   return receipt;
 }
-const decisionKey = (name: string, { decisionId }: Decision) => (decisionId === '' ? null : `${name}/${decisionId}`);
 
 function applyThrottle(run: Run, throttle: Throttle): Receipt {
   const step = run.state.steps[throttle.step];
@@ -135,7 +141,9 @@ function applyThrottle(run: Run, throttle: Throttle): Receipt {
 /** What can't be read is told by its length alone. */
 function shownOf(payload: unknown): string {
   const unreadable = typeof payload === 'object' && payload !== null && '$unreadable' in payload && 'bytes' in payload;
-  return unreadable ? `(${String(payload.bytes)} bytes)` : (JSON.stringify(payload) ?? '');
+  return unreadable
+    ? `(${String(payload.bytes)} ${payload.bytes === 1 ? 'byte' : 'bytes'})`
+    : (JSON.stringify(payload) ?? '');
 }
 
 /** Notes what was refused, bounded, so that status and current details can show it. */

@@ -91,7 +91,7 @@ async function conditionsHold(run: Run, phase: Phase, which: 'preconditions' | '
 async function runSteps(run: Run, phase: Phase): Promise<void> {
   const fibers = new Map<string, Promise<void>>();
   for (const step of inOrderOfNeeds(phase.steps)) {
-    const needs = step.needs.map((id) => fibers.get(id));
+    const needs = step.needs.flatMap((id) => fibers.get(id) ?? []);
     fibers.set(
       step.id,
       Promise.all(needs).then(() => runStep(run, phase, step)),

@@ -1,7 +1,6 @@
 import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
-import type { AuditEvent } from '../adapters/postgres/home-ledger.ts';
 import type { BeginResult, CheckedPlan, RecordedStep } from '../activities/lifecycle.ts';
-import type { RunRef, StatusError } from '../messages/index.ts';
+import type { AuditEvent, RunRef, StatusError } from '../messages/index.ts';
 import type { Kind, Risk } from '../plan/index.ts';
 import { local, remote } from './activities.ts';
 import { isFenced, Stop } from './failure.ts';

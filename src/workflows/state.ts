@@ -78,8 +78,8 @@ export interface MigrationState {
   /** What keeps the run or a part of it waiting, in words, by what waits. */
   waiting: Record<string, string>;
   throttles: Record<string, ThrottleOverride>;
-  /** Decisions that have counted. */
-  decisions: string[];
+  /** Decisions that have counted, the newest last. */
+  decisions: { name: string; decisionId: string; by: string }[];
   refused: Refusal[];
   error: StatusError | null;
   ended: EndStatus | null;

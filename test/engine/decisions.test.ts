@@ -84,8 +84,17 @@ test('as many people as the policy asks for must approve, each once', async () =
     requestedBy: 'cy@example.com',
   });
   await untilStatus(handle, (status) => status.status === 'awaiting-approval');
-  expect(await handle.approve({ by })).toMatchObject({ accepted: true, reason: '1 of 2 approvals of one/ask' });
+  const decisionId = 'both-at-once';
+  expect(await handle.approve({ by, decisionId })).toMatchObject({
+    accepted: true,
+    reason: '1 of 2 approvals of one/ask',
+  });
   expect(await handle.approve({ by })).toMatchObject({ accepted: false });
+  // Under another's decisionId an approval would look as if it counted.
+  expect(await handle.approve({ by: 'bo@example.com', decisionId })).toMatchObject({
+    accepted: false,
+    reason: expect.stringContaining(by),
+  });
   expect(await handle.approve({ by: 'bo@example.com' })).toMatchObject({ accepted: true });
   expect(await handle.result()).toMatchObject({ outcome: 'completed' });
 });

@@ -75,7 +75,8 @@ export function databaseError(thrown: unknown, database: string): SwitchbackErro
       },
     );
   }
-  if (code.length === 5) return new PostgresError(database, { ...first, message: first.message ?? 'unknown error', code });
+  if (code.length === 5)
+    return new PostgresError(database, { ...first, message: first.message ?? 'unknown error', code });
   return new SwitchbackError('StatementFailed', `${database}: ${first.message ?? String(thrown)}`, {
     retry: true,
     fields: { database },

@@ -1,4 +1,11 @@
-import { type Direction, type Heartbeat, type RunRef, type Status, SwitchbackError } from '../../messages/index.ts';
+import {
+  type AuditEvent,
+  type Direction,
+  type Heartbeat,
+  type RunRef,
+  type Status,
+  SwitchbackError,
+} from '../../messages/index.ts';
 import type { Database, Queryable } from './database.ts';
 
 /**
@@ -17,14 +24,6 @@ export interface Registration {
 export type BeginOutcome =
   | { kind: 'run'; run: RunRef; direction: Direction; resumed: boolean; requestedBy: string; startedAt: string }
   | { kind: 'nothing-to-do'; endedAt: string };
-
-export interface AuditEvent {
-  /** Unique within migration, version and epoch: the same event twice is one row. */
-  key: string;
-  type: string;
-  by: string | null;
-  data: Record<string, unknown>;
-}
 
 const VERSION_KEY = 'migration = $1 AND version = $2 AND epoch = $3';
 const versionKey = (run: RunRef): [string, number, number] => [run.migration, run.version, run.epoch];

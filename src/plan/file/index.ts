@@ -1,4 +1,3 @@
 export { checkPlan, checkPlanText, type PlanCheck } from './check-plan.ts';
-export { digestOf } from './json.ts';
 export { formatProblems, PlanError, type PlanProblem } from './problem.ts';
 export { type PlanReading, readPlan, readPlanValue } from './read.ts';

@@ -129,7 +129,7 @@ async function countTry(
 ): Promise<void> {
   if (thrown.cause instanceof TimeoutFailure) {
     if (thrown.cause.timeoutType === 'SCHEDULE_TO_START') {
-      throw holding('NoWorker', `no worker polls ${step.taskQueue}`, 'start that worker, then retry');
+      throw failWith('NoWorker', `no worker polls ${step.taskQueue}`, 'start that worker, then retry', { hold: true });
     }
     if (thrown.cause.timeoutType === 'HEARTBEAT') return;
   }
@@ -143,10 +143,4 @@ async function countTry(
       'ask the team that owns it',
     );
   }
-}
-
-function holding(code: string, message: string, hint: string) {
-  const failure = failWith(code, message, hint);
-  Object.assign((failure.details?.[0] ?? {}) as object, { fields: { hold: true } });
-  return failure;
 }
