@@ -8,6 +8,8 @@ import { openPlanFile } from '../plan-file.ts';
 
 /** A run that has nothing to do, or is refused by the engine, ends within moments: worth telling at once. */
 const EARLY_END_MS = 2_000;
+/** The status of an end and its result come apart by this at most. */
+const RESULT_AFTER_END_MS = 500;
 
 export const start: CommandMaker = (cli) =>
   cli.command<{ watch?: boolean }>(
@@ -23,7 +25,7 @@ export const start: CommandMaker = (cli) =>
         const begun = await switchback.startOrFind(given.text, { requestedBy: who });
         if (options.watch === true) {
           if (globals.json !== true) terminal.err(begunText(begun));
-          return follow(begun.handle, globals, terminal);
+          return followAndTell(begun, () => follow(begun.handle, globals, terminal), terminal.err);
         }
         const ended = await earlyEnd(begun);
         const { workflowId, runId, temporal } = await begun.handle.links();
@@ -43,6 +45,22 @@ export const start: CommandMaker = (cli) =>
 
 const begunText = ({ handle, started }: StartedMigration): string =>
   started ? `started "${handle.name}"` : `"${handle.name}" runs already, with this very plan; nothing was started`;
+
+/** A watched run that finds everything done before shows the same end as one that did it: the difference is said. */
+async function followAndTell(
+  { handle }: StartedMigration,
+  follow: () => Promise<number>,
+  say: (line: string) => void,
+): Promise<number> {
+  const waiting = new AbortController();
+  // What it failed with is in the status that was followed.
+  const result = handle.result({ signal: waiting.signal }).catch(() => null);
+  const code = await follow();
+  const ended = await Promise.race([result, delay(RESULT_AFTER_END_MS, null)]);
+  waiting.abort();
+  if (ended?.outcome === 'nothing-to-do') say(`nothing to do: ${ended.message}`);
+  return code;
+}
 
 /** The result of a run that ends at once; null where it goes on. Throws what it failed with. */
 async function earlyEnd({ handle }: StartedMigration): Promise<MigrationResult | null> {
