@@ -13,7 +13,8 @@ interface Strategy {
   variants?: unknown[];
   disabled?: boolean;
 }
-interface Feature {
+/** A flag without what changes by itself: ids, times, counts. */
+export interface FlagView {
   type: string;
   description: string | null;
   stale: boolean;
@@ -41,12 +42,12 @@ export async function createFlag(admin: UnleashAdmin): Promise<void> {
   if (!response.ok) throw new Error(`Unleash didn't create ${FLAG}: ${response.status} ${await response.text()}`);
 }
 
-/** The flag's state without what changes by itself (ids, times, counts); null where there is no such flag. */
-export async function flagState(admin: UnleashAdmin): Promise<object | null> {
+/** The flag as it is now; null where there is no such flag. */
+export async function flagState(admin: UnleashAdmin): Promise<FlagView | null> {
   const response = await request(admin, 'GET', `${PROJECT_FLAGS}/${FLAG}`);
   if (response.status === 404) return null;
   if (!response.ok) throw new Error(`Unleash didn't show ${FLAG}: ${response.status} ${await response.text()}`);
-  const feature = (await response.json()) as Feature;
+  const feature = (await response.json()) as FlagView;
   return {
     type: feature.type,
     description: feature.description,
@@ -58,7 +59,7 @@ export async function flagState(admin: UnleashAdmin): Promise<object | null> {
   };
 }
 
-const strategyState = (strategy: Strategy): object => ({
+const strategyState = (strategy: Strategy): Strategy => ({
   name: strategy.name,
   parameters: Object.fromEntries(Object.entries(strategy.parameters ?? {}).sort()),
   constraints: strategy.constraints ?? [],
@@ -68,9 +69,8 @@ const strategyState = (strategy: Strategy): object => ({
 });
 
 /** The percentage of users who are on the new path, as the flag says: 0 where it is off. */
-export function exposureOf(state: object | null): number {
-  const environments = (state as { environments?: Feature['environments'] } | null)?.environments ?? [];
-  const development = environments.find((environment) => environment.name === 'development');
+export function exposureOf(state: FlagView | null): number {
+  const development = state?.environments.find((environment) => environment.name === 'development');
   if (development?.enabled !== true) return 0;
   return Math.max(0, ...development.strategies.map((strategy) => Number(strategy.parameters?.['rollout'] ?? 0)));
 }

@@ -17,7 +17,7 @@ export class DemoScreen {
 
   /** Whether a person can be expected to read and answer. */
   get interactive(): boolean {
-    return this.#terminal.screen !== null && process.stdin.isTTY === true;
+    return this.#terminal.screen !== null && process.stdin.isTTY;
   }
 
   seconds(): number {

@@ -1,7 +1,7 @@
 import { Database } from '../../src/adapters/postgres/database.ts';
 import { type CatalogSnapshot, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
 import type { DevFile } from '../../src/dev/dev-file.ts';
-import { createFlag, flagState, type UnleashAdmin } from './flag-state.ts';
+import { createFlag, type FlagView, flagState, type UnleashAdmin } from './flag-state.ts';
 import { Journal } from './journal.ts';
 import { Latencies } from './latency.ts';
 import { NameService } from './name-service.ts';
@@ -14,7 +14,7 @@ const FAILS_FROM_PERCENT = 25;
 /** What the demo's services look like from outside: what a rollback must bring back. */
 export interface Surroundings {
   catalogs: Record<string, CatalogSnapshot>;
-  flag: object | null;
+  flag: FlagView | null;
 }
 
 /** The three services with their databases, their flag and the traffic on them. */

@@ -49,13 +49,13 @@ const begunText = ({ handle, started }: StartedMigration): string =>
 /** A watched run that finds everything done before shows the same end as one that did it: the difference is said. */
 async function followAndTell(
   { handle }: StartedMigration,
-  follow: () => Promise<number>,
+  watched: () => Promise<number>,
   say: (line: string) => void,
 ): Promise<number> {
   const waiting = new AbortController();
   // What it failed with is in the status that was followed.
   const result = handle.result({ signal: waiting.signal }).catch(() => null);
-  const code = await follow();
+  const code = await watched();
   const ended = await Promise.race([result, delay(RESULT_AFTER_END_MS, null)]);
   waiting.abort();
   if (ended?.outcome === 'nothing-to-do') say(`nothing to do: ${ended.message}`);
