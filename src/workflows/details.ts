@@ -11,8 +11,8 @@ import type { Gate, MigrationState } from './state.ts';
  * 8 KiB): hence the bounds. Outside code it makes quotation marks curly, so that what is to be copied has to be code.
  */
 const REFUSALS_SHOWN_MAX = 5;
-const STEPS_SHOWN_MAX = 40;
-const NOTE_SHOWN_MAX = 120;
+const STEPS_SHOWN_MAX = 30;
+const NOTE_SHOWN_MAX = 100;
 const GATE_DETAILS_SHOWN_MAX = 2_000;
 /** The frame is a line or two lower than its text: what it cuts off is this paragraph (a no-break space). */
 const ROOM_BELOW = '\u00a0';
