@@ -61,8 +61,9 @@ export async function createServiceTable(of: ServiceTable, url: string, users: n
   try {
     await client.query(of.create);
     await client.query(of.insert, [GIVEN_NAMES, FAMILY_NAMES, users]);
-    // Statistics and visibility as in a database that has been running for a while.
+    // As in a database that has been running for a while: statistics, visibility, and nothing left to write out.
     await client.query(`VACUUM ANALYZE ${of.table}`);
+    await client.query('CHECKPOINT');
   } finally {
     await client.end();
   }

@@ -17,7 +17,8 @@ const MIGRATION = 'split-full-name';
 /** Whoever starts it may not approve it: so says the plan's policy. */
 const REQUESTER = 'deploy@example.com';
 const APPROVER = 'ana@example.com';
-/** How long the traffic runs before and after the migration: long enough for a p99 of 800 requests. */
+/** How long the traffic runs to open its connections, to be measured (a p99 of 800 requests), and after the migration. */
+const WARM_UP_MS = 3_000;
 const BEFORE_MS = 8_000;
 const AFTER_MS = 2_000;
 
@@ -61,6 +62,8 @@ async function migrate(
   const before = await shop.look();
   screen.say('accounts, billing and search answer 100 requests a second; measuring them before the migration…');
   shop.traffic.start();
+  await delay(WARM_UP_MS, undefined, { signal });
+  shop.traffic.part = 'before';
   await delay(BEFORE_MS, undefined, { signal });
 
   await using switchback = await Switchback.connect({

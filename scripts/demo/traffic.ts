@@ -52,7 +52,7 @@ export class Traffic {
   #timer: NodeJS.Timeout | undefined;
   #nextDue = 0;
   /** The part of the demo that requests which are due now belong to. */
-  part = 'before';
+  part: 'warm-up' | 'before' | 'during' | 'after' = 'warm-up';
   readonly failures: FailedRequest[] = [];
   readonly requests: Record<Path, number> = { old: 0, new: 0 };
   failed: Record<Operation, number> = { read: 0, rename: 0, 'sign-up': 0 };
