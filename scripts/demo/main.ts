@@ -24,7 +24,11 @@ async function main(): Promise<number> {
   }
   const terminal = processTerminal();
   const stopping = new AbortController();
-  const stop = (): void => stopping.abort();
+  const stop = (): void => {
+    // A second Ctrl-C is from somebody in a hurry; what was started ends by itself when this process is gone.
+    if (stopping.signal.aborted) process.exit(EXIT.interrupted);
+    stopping.abort();
+  };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
   try {
     return (await runDemo(options, terminal, new DemoScreen(terminal), stopping.signal)) ? EXIT.proven : EXIT.notProven;

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { isAlive } from '../../src/dev/alive.ts';
 import { runDev } from '../../src/dev/dev.ts';
 import { DATA_DIRECTORY, type DevFile } from '../../src/dev/dev-file.ts';
@@ -23,26 +23,34 @@ export async function openPlace(dir: string, say: (line: string) => void, signal
   const dataDir = join(dir, DATA_DIRECTORY);
   wipe(dir, dataDir);
   const stopping = new AbortController();
+  const stop = (): void => stopping.abort();
   const ready = Promise.withResolvers<DevFile>();
+  // Later the services are stopped first: their flag clients must not lose Unleash while they ask it.
+  signal.addEventListener('abort', stop);
   const ended = runDev({
     configFile: CONFIG_FILE,
     dataDir,
-    signal: AbortSignal.any([signal, stopping.signal]),
+    signal: stopping.signal,
+    listens: false,
     say,
     onReady: ready.resolve,
   });
   ended.then(() => ready.reject(new Error('stopped before everything was up')), ready.reject);
   const dev = await ready.promise;
+  signal.removeEventListener('abort', stop);
   return {
     dir,
     dev,
     ended,
     stop: async () => {
-      stopping.abort();
+      stop();
       await ended;
     },
   };
 }
+
+/** Says where each server of the demo in `dir` listens. */
+export const devFileOf = (dir: string): string => relative(process.cwd(), join(dir, DATA_DIRECTORY, 'dev.json'));
 
 function wipe(dir: string, dataDir: string): void {
   if (existsSync(dir) && readdirSync(dir).length > 0) {

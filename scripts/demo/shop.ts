@@ -19,7 +19,7 @@ export interface Surroundings {
 
 /** The three services with their databases, their flag and the traffic on them. */
 export class Shop {
-  readonly urls: Readonly<Record<string, string>>;
+  readonly #urls: Readonly<Record<string, string>>;
   readonly admin: UnleashAdmin;
   readonly journal: Journal;
   readonly latencies = new Latencies();
@@ -28,7 +28,7 @@ export class Shop {
 
   private constructor(dev: DevFile, services: readonly NameService[], users: number) {
     const [accounts, billing, search] = services as [NameService, NameService, NameService];
-    this.urls = dev.databases;
+    this.#urls = dev.databases;
     this.admin = unleashOf(dev);
     this.journal = new Journal(users);
     this.traffic = new Traffic({ accounts, billing, search }, this.journal, this.latencies, users);
@@ -56,7 +56,7 @@ export class Shop {
   }
 
   url(database: string): string {
-    return urlOf(this.urls, database);
+    return urlOf(this.#urls, database);
   }
 
   /** Schema and flag as they are now. */

@@ -7,7 +7,7 @@ import { type MigrationHandle, Switchback } from '../../src/client/index.ts';
 import type { DevFile } from '../../src/dev/dev-file.ts';
 import type { GateStatus, Status } from '../../src/messages/index.ts';
 import type { DemoOptions } from './options.ts';
-import { CONFIG_FILE, openPlace, type Place, PLAN_FILE } from './place.ts';
+import { CONFIG_FILE, devFileOf, openPlace, type Place, PLAN_FILE } from './place.ts';
 import type { Proof } from './proofs.ts';
 import type { DemoScreen } from './screen.ts';
 import { Shop } from './shop.ts';
@@ -37,7 +37,7 @@ export async function runDemo(
     screen.say(`servers are up; filling three databases with ${options.users.toLocaleString('en-US')} users each…`);
     shop = await Shop.open(place.dev, options);
     const proven = await Promise.race([migrate(shop, place.dev, options, terminal, screen, signal), failure(place)]);
-    if (options.keep && !signal.aborted) await stayUp(place, shop, screen);
+    if (options.keep) await stayUp(place, screen, signal);
     return proven;
   } finally {
     await shop?.close();
@@ -173,10 +173,14 @@ function conclude(proofs: readonly Proof[], shop: Shop, report: string, screen: 
   );
 }
 
-async function stayUp({ dev, ended }: Place, shop: Shop, screen: DemoScreen): Promise<void> {
+async function stayUp({ dir, dev, ended }: Place, screen: DemoScreen, signal: AbortSignal): Promise<void> {
   screen.heading('Everything stays up until Ctrl-C');
   screen.line(`  Temporal UI  ${dev.temporal.ui ?? dev.temporal.address}`);
   if (dev.unleash !== null) screen.line(`  Unleash      ${dev.unleash.url} (user admin, password unleash4all)`);
-  for (const [name, url] of Object.entries(shop.urls)) screen.line(`  ${name.padEnd(18)} ${url}`);
-  await ended;
+  screen.line(`  databases    ${Object.keys(dev.databases).join(', ')}; their URLs are in ${devFileOf(dir)}`);
+  const told = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await Promise.race([told, ended]);
 }

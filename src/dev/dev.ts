@@ -22,6 +22,8 @@ export interface DevOptions {
   onReady?: ((dev: DevFile) => void) | undefined;
   /** Ends it like Ctrl-C. */
   signal?: AbortSignal | undefined;
+  /** Whether it listens for Ctrl-C itself; false where the caller has something to end first. True where left out. */
+  listens?: boolean | undefined;
   /** Progress, a line at a time; stderr where left out. */
   say?: ((line: string) => void) | undefined;
 }
@@ -39,7 +41,7 @@ export async function runDev(options: DevOptions): Promise<void> {
   const config = serversWanted(readConfig({ file: options.configFile, env: process.env }));
   mkdirSync(dataDir, { recursive: true });
 
-  const ending = untilToldToEnd(options.signal);
+  const ending = untilToldToEnd(options.signal, options.listens ?? true);
   let servers: Servers | null = null;
   let worker: SupervisedWorker | null = null;
   try {
@@ -85,13 +87,13 @@ function describe(servers: Servers): DevFile {
 }
 
 /** Listens for Ctrl-C and its like from now on; a second one ends at once (the keeper then stops what was started). */
-function untilToldToEnd(outer: AbortSignal | undefined): { signal: AbortSignal; release(): void } {
+function untilToldToEnd(outer: AbortSignal | undefined, listens: boolean): { signal: AbortSignal; release(): void } {
   const ending = new AbortController();
   const onSignal = (): void => {
     if (ending.signal.aborted) process.exit(EXIT_IMPATIENT);
     ending.abort();
   };
-  for (const name of STOP_SIGNALS) process.on(name, onSignal);
+  if (listens) for (const name of STOP_SIGNALS) process.on(name, onSignal);
   const signal = outer === undefined ? ending.signal : AbortSignal.any([outer, ending.signal]);
   return {
     signal,
