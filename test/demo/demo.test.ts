@@ -84,7 +84,7 @@ test('--break: the guard trips, and everything is as it was', { timeout: DEMO_MA
   expect(output).toContain('✓ no write was lost');
   expect(output).not.toContain('✗');
   expect(code).toBe(0);
-  expect(readFileSync(join(run.dir, 'report.md'), 'utf8')).toContain('# split-full-name version 1 rolled-back');
+  expect(readFileSync(join(run.dir, 'report.md'), 'utf8')).toContain('# split-full-name version 1 was rolled back');
 });
 
 test('Ctrl-C in the middle stops everything that was started', { timeout: DEMO_MAX_MS }, async () => {
