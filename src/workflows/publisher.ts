@@ -5,7 +5,7 @@ import { isEnd, type Status } from '../messages/index.ts';
 import { local } from './activities.ts';
 import { detailsOf } from './details.ts';
 import type { Run } from './run.ts';
-import { statusOf } from './run-status.ts';
+import { anyStepWorks, statusOf } from './run-status.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 const keywords = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD_LIST);
@@ -45,11 +45,11 @@ export class Publisher {
   async refresh(): Promise<void> {
     const since = Date.now();
     for (;;) {
-      await condition(() => this.#closed || this.#anyStepRuns());
+      await condition(() => this.#closed || anyStepWorks(this.#run.state));
       if (this.#closed) return;
       // Its timer has no summary: thousands of them would bury what Temporal UI lists under 'Events with Metadata'.
       const everyMs = Math.min(REFRESH_LAST_MS, Math.max(REFRESH_FIRST_MS, (Date.now() - since) / 10));
-      if (await condition(() => this.#closed || !this.#anyStepRuns(), everyMs)) continue;
+      if (await condition(() => this.#closed || !anyStepWorks(this.#run.state), everyMs)) continue;
       for (const { step, progress, note } of await local.readProgress(this.#run.ref)) {
         const at = this.#run.state.steps[step];
         if (at?.state !== 'running' && at?.state !== 'undoing') continue;
@@ -59,10 +59,6 @@ export class Publisher {
       this.#run.changed();
     }
   }
-  #anyStepRuns(): boolean {
-    return Object.values(this.#run.state.steps).some(({ state }) => state === 'running' || state === 'undoing');
-  }
-
   /** One round: shows the state, and writes it with the events that came since to the home ledger. */
   async publish(): Promise<Status> {
     const run = this.#run;

@@ -23,12 +23,14 @@ export function runStatusOf(state: MigrationState): RunStatus {
   if (Object.keys(state.holds).length > 0) return 'held';
   if (state.paused !== null) return 'paused';
   if (openGates(state).length > 0) return 'awaiting-approval';
-  if (Object.keys(state.waiting).length > 0 && !anyStepRuns(state)) return 'waiting';
+  if (Object.keys(state.waiting).length > 0 && !anyStepWorks(state)) return 'waiting';
   return 'running';
 }
-/** One that waits for its window or its time doesn't run. */
-const anyStepRuns = ({ steps, waiting }: MigrationState) =>
-  Object.entries(steps).some(([id, step]) => step.state === 'running' && waiting[id] === undefined);
+/** One that waits, for its window, its time or a person, doesn't work. */
+export const anyStepWorks = ({ steps, waiting }: MigrationState): boolean =>
+  Object.entries(steps).some(
+    ([id, { state }]) => (state === 'running' || state === 'undoing') && waiting[id] === undefined,
+  );
 export const openGates = (state: MigrationState) => Object.values(state.gates).filter((gate) => gate.state === 'open');
 
 const iso = (ms: number) => new Date(ms).toISOString();

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import pino from 'pino';
@@ -10,6 +12,7 @@ import type { Config } from '../../src/worker/config.ts';
 import { installRuntime } from '../../src/worker/telemetry.ts';
 import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
 import { workflowBundle } from '../../src/worker/workflow-bundle.ts';
+import { encodeHistory, type History } from './history.ts';
 import { freshDatabase, servers } from './servers.ts';
 
 /** A worker in this process with databases, a task queue and migration names of its own: tests run side by side. */
@@ -60,7 +63,7 @@ export async function startEngine(
   const client = new Client({ connection });
   const switchback = await Switchback.connect({ address: temporal.address, taskQueue: config.taskQueue });
   onTestFinished(async ({ task }) => {
-    if (task.result?.state !== 'fail') await replayAll(client, config.taskQueue);
+    if (task.result?.state !== 'fail') await replayAll(client, config.taskQueue, task.name);
     await stopWorker();
     await switchback.close();
     await connection.close();
@@ -78,15 +81,31 @@ export async function startEngine(
   };
 }
 
-/** Every history that a test made must replay: a run that can't is one that no later worker can carry on. */
-async function replayAll(client: Client, taskQueue: string): Promise<void> {
-  const histories = client.workflow
-    .list({ query: `TaskQueue = '${taskQueue}' AND WorkflowType = 'migration'` })
-    .intoHistories();
+/**
+ * Every history that a test made must replay: a run that can't is one that no later worker can carry on. With
+ * `RECORD_HISTORIES` set to a folder they are kept there too (npm run record-histories).
+ */
+async function replayAll(client: Client, taskQueue: string, testName: string): Promise<void> {
+  const runs = client.workflow.list({ query: `TaskQueue = '${taskQueue}' AND WorkflowType = 'migration'` });
+  const histories: { workflowId: string; history: unknown }[] = [];
+  for await (const history of runs.intoHistories()) histories.push(history);
   const { codePath } = (await workflowBundle(log)) as { codePath: string };
   for await (const { workflowId, error } of Worker.runReplayHistories({ workflowBundle: { codePath } }, histories)) {
     if (error) throw new Error(`the history of ${workflowId} does not replay`, { cause: error });
   }
+  const folder = process.env['RECORD_HISTORIES'];
+  if (folder !== undefined)
+    for (const [at, { history }] of histories.entries()) keep(folder, `${testName}-${at + 1}`, history);
+}
+
+/** As protobuf, a fifth of its JSON; `decodeHistory` reads it. */
+function keep(folder: string, name: string, history: unknown): void {
+  mkdirSync(folder, { recursive: true });
+  const file = `${name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 90)}.binpb`;
+  writeFileSync(join(folder, file), encodeHistory(history as History));
 }
 
 type Spec = PlanInput['spec'];

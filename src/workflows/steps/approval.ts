@@ -7,6 +7,9 @@ export const approval: Orchestration = {
   async up(run, phase, step) {
     if (step.uses !== 'approval') throw new Error(`not an approval: ${step.uses}`);
     const { roles, min, notRequester, expiresAfter, details } = step;
+    const at = run.state.steps[step.id];
+    // Waiting for a person is no work: nothing is refreshed meanwhile.
+    if (at !== undefined) at.state = 'waiting';
     const gate = await passGate(run, {
       gate: `${phase.name}/${step.gate ?? step.id}`,
       phase: phase.name,
