@@ -86,7 +86,10 @@ async function nothingLost(shop: Shop, side: Side): Promise<Proof> {
   return {
     claim: 'no write was lost',
     holds: count === 0 && users > 0,
-    found: `${figure(count)} of ${figure(users)} written rows don't hold the last of ${figure(shop.journal.writes)} writes`,
+    found:
+      count === 0
+        ? `${figure(shop.journal.writes)} writes, and all ${figure(users)} rows that they went to hold the last one`
+        : `${figure(count)} of ${figure(users)} rows don't hold the last of ${figure(shop.journal.writes)} writes`,
   };
 }
 
