@@ -20,7 +20,16 @@ export function startAttributes({ metadata, spec }: PlanInput): TypedSearchAttri
   ]);
 }
 
+/** Temporal UI puts the text into the address of a frame, and proxies bound the length of addresses. */
 const PHASES_MAX = 30;
+const STEPS_LENGTH_MAX = 100;
+/** The frame cuts off its last line: let it be this no-break space. */
+const ROOM_BELOW = '\u00a0';
+const SUMMARY_LENGTH_MAX = 120;
+const cut = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 1)}…`);
+
+/** The plan's summary, as short as the line that shows it. */
+export const startSummary = ({ spec }: PlanInput): string => cut(spec.summary, SUMMARY_LENGTH_MAX);
 /** Plan text goes into Markdown: what would be markup there is taken literally, and a line stays a line. */
 const plain = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\\`*_[\]<>|#]/g, '\\$&');
 
@@ -28,7 +37,7 @@ const plain = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\\`*
 export function startDetails({ metadata, spec }: PlanInput, digest: string, requestedBy: string): string {
   const phases = spec.phases.slice(0, PHASES_MAX).map((phase) => {
     const steps = phase.steps.map((step) => `${step.id} (${step.uses})`).join(', ');
-    return `| ${plain(phase.name)} | ${plain(steps)} |`;
+    return `| ${plain(phase.name)} | ${plain(cut(steps, STEPS_LENGTH_MAX))} |`;
   });
   const more = spec.phases.length - phases.length;
   return [
@@ -38,11 +47,13 @@ export function startDetails({ metadata, spec }: PlanInput, digest: string, requ
     `- Owner: ${plain(metadata.owner)}`,
     `- Requested by: ${plain(requestedBy)}`,
     `- Services: ${plain(Object.keys(spec.services ?? {}).join(', ')) || 'none named'}`,
-    `- Digest: ${digest}`,
+    `- Digest: \`${digest}\``,
     '',
     '| Phase | Steps |',
     '| --- | --- |',
     ...phases,
     ...(more > 0 ? [`| and ${more} more | |`] : []),
+    '',
+    ROOM_BELOW,
   ].join('\n');
 }

@@ -4,7 +4,7 @@ import type { PlanInput } from '../plan/index.ts';
 import { CALL_TIMEOUT_MS, type ClientContext } from './context.ts';
 import { StatusReader } from './read-status.ts';
 import { serviceError } from './service-error.ts';
-import { startAttributes, startDetails } from './start-details.ts';
+import { startAttributes, startDetails, startSummary } from './start-details.ts';
 
 export interface GivenPlan {
   /** As it was written: what the run gets and what the digest is made of. */
@@ -35,7 +35,7 @@ export async function startRun(
         args: [{ plan, requestedBy }],
         typedSearchAttributes: startAttributes(plan),
         memo: { digest, version, requestedBy },
-        staticSummary: plan.spec.summary,
+        staticSummary: startSummary(plan),
         staticDetails: startDetails(plan, digest, requestedBy),
       }),
     );
