@@ -52,18 +52,19 @@ async function lookAtDatabase(
   if (facts?.['recovery'] === 't') found.problems.push(`database "${name}" is in recovery: it takes no writes`);
   if (facts?.['may_create'] !== 't')
     found.problems.push(`the worker's role may not create the ledger's schema in database "${name}"`);
-  const rows = await deps.databases.get(name).query(
+  const tableRows = await deps.databases.get(name).query(
     `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.reltuples::bigint AS rows, pg_total_relation_size(c.oid) AS bytes
      FROM unnest($1::text[], $2::text[]) AS wanted (schema, "table")
      JOIN pg_namespace n ON n.nspname = wanted.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted."table"`,
     [tables.map((table) => table.schema), tables.map((table) => table.table)],
   );
   found.notes.push(`${name}: Postgres ${facts?.['version']}`);
-  for (const row of rows) {
+  for (const row of tableRows) {
     const size = Math.ceil(Number(row['bytes']) / 1024 / 1024);
-    found.notes.push(
-      `${name}: ${row['name']} has about ${Math.max(0, Number(row['rows'])).toLocaleString('en')} rows, ${size} MiB`,
-    );
+    // Postgres says -1 of a table that was never analyzed.
+    const rows =
+      Number(row['rows']) < 0 ? 'rows not counted yet' : `about ${Number(row['rows']).toLocaleString('en')} rows`;
+    found.notes.push(`${name}: ${row['name']} has ${size} MiB, ${rows}`);
   }
 }
 
