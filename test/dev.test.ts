@@ -72,6 +72,7 @@ describe('switchback dev', () => {
       },
       unleash: { url: expect.any(String), adminToken: expect.any(String), clientToken: expect.any(String) },
       board: null,
+      config: configFile,
       pids: {
         worker: expect.any(Number),
         temporal: expect.any(Number),

@@ -14,14 +14,15 @@ export interface Settings {
 }
 
 /**
- * Most commands only steer, and need no database: without `--config`, a configuration that can't be used here (its
+ * Most commands only steer, and need no database. The configuration is the one that `--config` names, else that of the
+ * `switchback dev` that runs here, else the directory's own. Without `--config`, a configuration that can't be used here (its
  * variables are set for the worker alone) is left aside and remembered.
  * @throws SwitchbackError ConfigInvalid where `--config` names the file
  */
 export function readSettings(globals: Globals, { env, cwd }: Terminal): Settings {
   const dev = loadDevFile(cwd);
   try {
-    const config = loadConfig({ file: globals.config ?? null, env, dev });
+    const config = loadConfig({ file: globals.config ?? dev?.config ?? null, env, dev });
     return { config, configProblem: null, dev, taskQueue: globals.taskQueue ?? config.taskQueue };
   } catch (error) {
     if (!(error instanceof SwitchbackError) || globals.config !== undefined) throw error;

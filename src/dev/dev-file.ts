@@ -9,6 +9,8 @@ export interface DevFile {
   databases: Record<string, string>;
   unleash: { url: string; adminToken: string; clientToken: string } | null;
   board: string | null;
+  /** The configuration in use, absolute, so that the other commands know it from any directory; null: defaults. */
+  config: string | null;
   pids: { worker: number | null; temporal: number | null; postgres: number | null; unleash: number | null };
 }
 

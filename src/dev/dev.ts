@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readConfig, serversWanted } from '../worker/config.ts';
+import { CONFIG_FILE, readConfig, serversWanted } from '../worker/config.ts';
 import { DATA_DIRECTORY, type DevFile, removeDevFile, writeDevFile } from './dev-file.ts';
 import { type Servers, startServers } from './servers.ts';
 import { type SupervisedWorker, superviseWorker } from './worker-process.ts';
@@ -38,7 +38,8 @@ export interface DevOptions {
 export async function runDev(options: DevOptions): Promise<void> {
   const say = options.say ?? ((line: string) => console.error(line));
   const dataDir = resolve(options.dataDir ?? DATA_DIRECTORY);
-  const config = serversWanted(readConfig({ file: options.configFile, env: process.env }));
+  const configFile = configFileOf(options.configFile);
+  const config = serversWanted(readConfig({ file: configFile, env: process.env }));
   mkdirSync(dataDir, { recursive: true });
 
   const ending = untilToldToEnd(options.signal, options.listens ?? true);
@@ -47,11 +48,11 @@ export async function runDev(options: DevOptions): Promise<void> {
   try {
     say('starting Temporal, Postgres and Unleash…');
     servers = await startServers({ config, dataDir, ports: USUAL_PORTS, say });
-    const dev = describe(servers);
+    const dev = describe(servers, configFile);
     let ready = false;
     if (!ending.signal.aborted) {
       worker = await superviseWorker({
-        configFile: options.configFile === null ? null : resolve(options.configFile),
+        configFile,
         servers: dev,
         dataDir,
         say,
@@ -74,7 +75,13 @@ export async function runDev(options: DevOptions): Promise<void> {
   }
 }
 
-function describe(servers: Servers): DevFile {
+/** Absolute, because the worker and the other commands may run elsewhere. */
+function configFileOf(named: string | null): string | null {
+  if (named === null && !existsSync(CONFIG_FILE)) return null;
+  return resolve(named ?? CONFIG_FILE);
+}
+
+function describe(servers: Servers, configFile: string | null): DevFile {
   const { temporal, postgres, unleash, databases } = servers;
   return {
     temporal: { address: temporal.address, ui: temporal.ui },
@@ -82,6 +89,7 @@ function describe(servers: Servers): DevFile {
     unleash:
       unleash === null ? null : { url: unleash.url, adminToken: unleash.adminToken, clientToken: unleash.clientToken },
     board: null,
+    config: configFile,
     pids: { worker: null, temporal: temporal.pid, postgres: postgres?.pid ?? null, unleash: unleash?.pid ?? null },
   };
 }

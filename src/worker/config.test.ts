@@ -14,6 +14,7 @@ const DEV: DevFile = {
   },
   unleash: { url: 'http://127.0.0.1:4242', adminToken: 'dev-admin', clientToken: 'dev-client' },
   board: null,
+  config: null,
   pids: { worker: null, temporal: 1, postgres: 2, unleash: 3 },
 };
 const SECRET = 'hunter2';
