@@ -4,7 +4,7 @@ import { type StepKey, StepLedger } from '../adapters/postgres/step-ledger.ts';
 import { differences, type FlagState, isBetween, type OurStrategy } from '../adapters/unleash/flag-state.ts';
 import { type FlagRef, flagChanged, type Unleash } from '../adapters/unleash/unleash.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import type { FlagDefinition } from '../plan/index.ts';
+import { durationMs, type FlagDefinition } from '../plan/index.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
 
 /**
@@ -23,6 +23,7 @@ export class FlagChange {
   readonly #ledger: StepLedger;
   readonly #unleash: Unleash;
   readonly #context: EffectContext;
+  readonly #propagationMs: number;
 
   constructor(input: EffectInput<'flag'> | EffectInput<'rollout'>, context: EffectContext) {
     const { run, phase, step } = input;
@@ -44,6 +45,7 @@ export class FlagChange {
     this.#ledger = new StepLedger(context.deps.home.database);
     this.#unleash = unleashOf(context);
     this.#context = context;
+    this.#propagationMs = durationMs(definition.propagation);
   }
 
   /**
@@ -75,21 +77,25 @@ export class FlagChange {
   async restore(): Promise<boolean> {
     const next = await this.#locked(async (session) => {
       const row = await this.states.read(this.key, session);
-      if (row === null || row.restored) {
-        await this.#ledger.record(session, this.key, 'undone');
-        return row === null ? 'nothing' : 'done';
-      }
+      if (row === null || row.restored) return row === null ? 'nothing' : 'done';
       const actual = await this.#unleash.read(this.ref, this.#context.signal);
       if (differences(row.captured, actual).length > 0 && !isEmergencyOff(row, actual)) this.#assertOurs(row, actual);
       await this.states.intend(session, this.key, actual, row.captured);
       return 'restore';
     });
-    if (next === 'restore') {
-      await this.#settle({ restored: true }, (session, ledger) =>
-        ledger.record(session, this.key, 'undone', { note: `flag ${this.ref.flag} is as it was` }),
-      );
-    }
+    if (next === 'restore') await this.#settle({ restored: true }, () => Promise.resolve());
     return next !== 'nothing';
+  }
+
+  /** How long it is, in milliseconds, until every client acts on the restored state. */
+  async unseenForMs(): Promise<number> {
+    const row = await this.states.read(this.key);
+    return row?.restoredMsAgo == null ? 0 : Math.max(0, this.#propagationMs - row.restoredMsAgo);
+  }
+
+  /** Ends the undoing. Not before clients have seen the flag: a restart that finds it ended goes on at once. */
+  async recordUndone(note: string): Promise<void> {
+    await this.#locked((session) => this.#ledger.record(session, this.key, 'undone', { note }));
   }
 
   /** Looks whether the flag still is what the step made of it. Throws `FlagChanged`. */
@@ -145,6 +151,7 @@ const DEFAULT_DEFINITION: FlagDefinition = {
   project: 'default',
   stickiness: 'default',
   type: 'release',
+  propagation: '15s',
 };
 
 /** Somebody switched the flag off and touched nothing else, and off is where restoring ends too: no reason to stop. */

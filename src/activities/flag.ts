@@ -6,8 +6,8 @@ import {
   withVariant,
 } from '../adapters/unleash/flag-state.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import { durationMs, type StepOf } from '../plan/index.ts';
-import type { Effect, EffectContext, EffectInput } from './effect.ts';
+import type { StepOf } from '../plan/index.ts';
+import type { Effect, EffectContext } from './effect.ts';
 import { FlagChange } from './flag-change.ts';
 import { pause } from './pause.ts';
 
@@ -26,7 +26,7 @@ export const flag: Effect<'flag'> = {
   },
 
   async down(input, context) {
-    return undoFlag(new FlagChange(input, context), input, context);
+    return undoFlag(new FlagChange(input, context), context);
   },
 };
 
@@ -36,20 +36,21 @@ export const flag: Effect<'flag'> = {
  */
 export async function undoFlag(
   flagChange: FlagChange,
-  input: EffectInput<'flag'> | EffectInput<'rollout'>,
   context: EffectContext,
 ): Promise<{ note: string; progress: null }> {
-  const touched = await flagChange.restore();
   const { flag: name, environment } = flagChange.ref;
-  const propagation = input.flag?.propagation;
-  if (touched && propagation !== undefined) {
-    context.report({ progress: null, note: `flag ${name} is as it was; clients see it within ${propagation}` });
-    await pause(durationMs(propagation), context.signal);
+  if (!(await flagChange.restore())) {
+    const note = `flag ${name} was not changed: nothing to undo`;
+    await flagChange.recordUndone(note);
+    return { note, progress: null };
   }
-  return {
-    note: touched ? `flag ${name} in ${environment} is as it was` : `flag ${name} was not changed: nothing to undo`,
-    progress: null,
-  };
+  const leftMs = await flagChange.unseenForMs();
+  const seconds = Math.ceil(leftMs / 1000);
+  context.report({ progress: null, note: `flag ${name} is as it was; clients see it within ${seconds} s` });
+  await pause(leftMs, context.signal);
+  const note = `flag ${name} in ${environment} is as it was`;
+  await flagChange.recordUndone(note);
+  return { note, progress: null };
 }
 
 interface Change {

@@ -40,7 +40,7 @@ export const rollout: Effect<'rollout'> = {
   },
 
   async down(input, context) {
-    return undoFlag(new FlagChange(input, context), input, context);
+    return undoFlag(new FlagChange(input, context), context);
   },
 };
 /** A lost signal lowers exposure as a breached guard does. */

@@ -22,9 +22,9 @@ const flagDefinition = z.strictObject({
   stickiness: z.string().min(1).default('default'),
   type: z.enum(['release', 'experiment', 'operational', 'kill-switch', 'permission']).default('release'),
   description: z.string().optional(),
-  propagation: duration.optional().meta({
+  propagation: duration.default('15s').meta({
     description:
-      "How long a change of the flag takes until every client acts on it: the refresh interval of the slowest (15s is unleash-client's own) and the longest request. A rollback waits so long after the flag, before it takes away what the new path needs.",
+      "How long a change of the flag takes until every client acts on it: the refresh interval of the slowest (the default is unleash-client's own) and the longest request. A rollback waits so long after the flag, before it takes away what the new path needs.",
   }),
 });
 const approvalRule = z.strictObject({

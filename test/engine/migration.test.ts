@@ -101,7 +101,9 @@ test('abort in mid-rollout: schema and flag as they were', { timeout: 240_000 },
   const before = await snapshotOf(url);
   const flag = engine.name('flag');
   const handle = await engine.switchback.start(
-    splitPlan(engine.name('abort'), [...expandAndMigrate(), rollout(flag, '60s')]),
+    splitPlan(engine.name('abort'), [...expandAndMigrate(), rollout(flag, '60s')], {
+      flags: { [flag]: { propagation: '100ms' } },
+    }),
     { requestedBy: by },
   );
   await untilStatus(handle, (status) => status.phases[3]?.steps[0]?.note?.includes('bakes') === true);

@@ -76,6 +76,26 @@ describe('flag', () => {
     expect(await stateOf(here, 'set')).toBe('undone');
   });
 
+  test('undoing ends only when clients have seen the flag, and a restart waits for what is left of that', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }), { propagation: '1h' });
+    await flag.up(input, here.context());
+    const killed = new AbortController();
+    const undoing = flag.down(input, here.context({ signal: killed.signal }));
+    await here.reported((report) => report.note?.includes('clients see it within') === true);
+    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+    killed.abort(new Error('the worker dies'));
+    await expect(undoing).rejects.toThrow('the worker dies');
+    // The flag is as it was, but the step isn't undone: a run that goes on would take the columns away.
+    expect(await stateOf(here, 'set')).toBe('applied');
+    await here.deps.home.database.query(
+      "UPDATE switchback.flag_states SET restored_at = clock_timestamp() - interval '1 hour'",
+    );
+    await flag.down(input, here.context());
+    expect(await stateOf(here, 'set')).toBe('undone');
+  });
+
   test('who is let in stays in when the percentage rises, and nobody is when the flag is off', async () => {
     const here = await room();
     const name = unique('flag');

@@ -104,7 +104,11 @@ export function inputOf<K extends Kind>(
     apiVersion: 'switchback/v1',
     kind: 'Migration',
     metadata: { name: 'a', version: 1, owner: 'o' },
-    spec: { summary: 's', flags: { f: flag }, phases: [{ name: 'p', steps: [{ id: 's', ...step }] }] },
+    spec: {
+      summary: 's',
+      flags: { f: { propagation: '0s', ...flag } },
+      phases: [{ name: 'p', steps: [{ id: 's', ...step }] }],
+    },
   });
   return {
     run,

@@ -19,8 +19,11 @@ interface PgError {
 export class PostgresError extends SwitchbackError {
   readonly sqlState: string;
   readonly position: number | null;
+  /** Something was dropped by another session while the catalog was read: another look finds it gone. */
+  readonly vanished: boolean;
   constructor(database: string, error: PgError & { code: string }) {
-    const retry = /^(40|53|55P03|57014|57P0|58)/.test(error.code);
+    const vanished = error.code === 'XX000' && /cache lookup failed|could not open relation/.test(error.message ?? '');
+    const retry = vanished || /^(40|53|55P03|57014|57P0|58)/.test(error.code);
     // `detail` and `where` can hold a row's values: they stay out of the message.
     super('StatementFailed', `${database}: ${error.message ?? 'unknown error'} (SQLSTATE ${error.code})`, {
       retry,
@@ -29,6 +32,7 @@ export class PostgresError extends SwitchbackError {
       cause: error,
     });
     this.sqlState = error.code;
+    this.vanished = vanished;
     this.position = error.position === undefined ? null : Number(error.position);
   }
 }

@@ -17,6 +17,8 @@ export interface FlagRow<S> {
   ours: S;
   confirmed: boolean;
   restored: boolean;
+  /** Milliseconds since it was restored, by the database's clock; null where it wasn't. */
+  restoredMsAgo: number | null;
 }
 export interface FlagPlace {
   project: string;
@@ -33,7 +35,8 @@ const keyValues = ({ run, step }: StepRef): [string, number, number, string] => 
   step,
 ];
 const COLUMNS = `project, environment, flag, captured, previous, ours,
-  confirmed::text AS confirmed, (restored_at IS NOT NULL)::text AS restored`;
+  confirmed::text AS confirmed, (restored_at IS NOT NULL)::text AS restored,
+  floor(extract(epoch FROM clock_timestamp() - restored_at) * 1000)::bigint AS restored_ms_ago`;
 
 export class FlagStates<S> {
   readonly #database: Database;
@@ -120,5 +123,6 @@ function rowOf<S>(row: Record<string, string | null>): FlagRow<S> {
     ours: state('ours'),
     confirmed: row['confirmed'] === 'true',
     restored: row['restored'] === 'true',
+    restoredMsAgo: row['restored_ms_ago'] == null ? null : Number(row['restored_ms_ago']),
   };
 }

@@ -194,17 +194,21 @@ export const dropConcurrently = (
   { schema, name }: Pick<IndexBuild, 'schema' | 'name'>,
 ): Promise<unknown> => session.query(`DROP INDEX CONCURRENTLY IF EXISTS ${quoteTable(schema, name)}`);
 
-/** Whether the session that was recorded as builder is still there, and at work. */
+/** A worker's session rests for milliseconds between its intent and its statement; one that rests longer hangs. */
+const HANGS_AFTER_MS = 2_000;
+
+/** Whether the session that was recorded as builder is still there, and at work or about to be. */
 export async function builderState(
   queryable: Queryable,
   { pid, backendStart }: Intent,
-): Promise<'active' | 'idle' | 'gone'> {
+): Promise<'active' | 'hanging' | 'gone'> {
   const [row] = await queryable.query(
-    'SELECT state FROM pg_stat_activity WHERE pid = $1::int AND backend_start = $2::timestamptz AND pid <> pg_backend_pid()',
-    [pid, backendStart],
+    `SELECT (state = 'active' OR clock_timestamp() - state_change < $3::int * interval '1 ms')::text AS works
+     FROM pg_stat_activity WHERE pid = $1::int AND backend_start = $2::timestamptz AND pid <> pg_backend_pid()`,
+    [pid, backendStart, HANGS_AFTER_MS],
   );
   if (row === undefined) return 'gone';
-  return row['state'] === 'active' ? 'active' : 'idle';
+  return row['works'] === 'true' ? 'active' : 'hanging';
 }
 
 /** Ends a build that was begun and not recorded: for the undo. Whoever still builds is our own, and stops. */

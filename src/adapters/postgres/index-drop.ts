@@ -2,6 +2,7 @@ import { SwitchbackError } from '../../messages/index.ts';
 import { terminate } from './blockers.ts';
 import { type CatalogObject, describeObject } from './catalog.ts';
 import type { Queryable } from './database.ts';
+import { PostgresError } from './database-error.ts';
 import { failedStatement } from './ddl-failure.ts';
 import {
   type DdlStatement,
@@ -31,7 +32,7 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
     const next = await work.database.session(async (session) => {
       const decided = await cancellable(work.database, session.pid, work.signal, () =>
         session.transaction((transaction) => decide(work, step, { transaction, pid: session.pid })),
-      );
+      ).catch(lookAgain);
       if (decided !== 'drop') return decided;
       await prepareConcurrent(session, work.schema);
       const stop = reportBuild(work, session.pid, `drops index "${step.target.index}"`);
@@ -45,8 +46,14 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
       return decided;
     });
     if (next === 'done') return;
-    if (next === 'wait') await wait(LIVE_SESSION_POLL_MS, work.signal);
+    if (next !== 'drop') await wait(LIVE_SESSION_POLL_MS, work.signal);
   }
+}
+
+/** Another worker's drop ended while the catalog was read. */
+function lookAgain(error: unknown): 'wait' {
+  if (error instanceof PostgresError && error.vanished) return 'wait';
+  throw error;
 }
 
 async function decide(
