@@ -30,6 +30,8 @@ export interface RecordedStep {
   step: string;
   state: StepRecordState;
   note: string | null;
+  /** False where it was left out before it did anything. */
+  touched: boolean;
 }
 export interface BeginResult {
   outcome: BeginOutcome;
@@ -75,7 +77,8 @@ export function createLifecycle(deps: Deps) {
           digest: input.digest,
           owner: input.plan.owner,
           requestedBy: input.requestedBy,
-          runId: Context.current().info.workflowExecution?.runId ?? '',
+          runId: runId(),
+          namespace: Context.current().info.namespace,
           plan: input.document,
         });
         if (outcome.kind === 'nothing-to-do') return { outcome, steps: [], approvedGates: [] };
@@ -83,7 +86,8 @@ export function createLifecycle(deps: Deps) {
         for (const ledger of ledgers) {
           const stepLedger = new StepLedger(ledger);
           await stepLedger.raiseFence(outcome.run);
-          for (const { step, state, note } of await stepLedger.list(outcome.run)) steps.push({ step, state, note });
+          for (const { step, state, note, detail } of await stepLedger.list(outcome.run))
+            steps.push({ step, state, note, touched: detail['touched'] !== 'no' });
         }
         const approvals = await deps.home.events(outcome.run, 'gate-approved');
         return {
@@ -99,7 +103,7 @@ export function createLifecycle(deps: Deps) {
     /** Turns the run round: raises the generation, then the fence in every database, which waits for what is under way. */
     async turn(input: { run: RunRef; databases: string[]; event: AuditEvent }): Promise<RunRef> {
       try {
-        const run = await deps.home.turnDown(input.run);
+        const run = await deps.home.turnDown(input.run, runId());
         for (const ledger of ledgersOf(input.databases)) await new StepLedger(ledger).raiseFence(run);
         await deps.home.record(run, [input.event], null);
         return run;
@@ -110,7 +114,11 @@ export function createLifecycle(deps: Deps) {
 
     /** Tries to take all claims, and looks at the required migrations; answers with what is in the way. */
     async claim(input: { run: RunRef; tables: TableClaim[]; requires: string[] }): Promise<Obstacles> {
-      return obstaclesOf(deps, claims, input);
+      try {
+        return await obstaclesOf(deps, claims, input);
+      } catch (error) {
+        throw asFailure(error);
+      }
     },
 
     /** Waits, one heartbeating activity for as long as it takes, until what is in the way changes. */
@@ -120,7 +128,7 @@ export function createLifecycle(deps: Deps) {
       requires: string[];
       known: Obstacles;
     }): Promise<Obstacles> =>
-      asActivity(deps, { run: input.run, step: 'claim' }, async (context) => {
+      asActivity(deps, { run: input.run, phase: null, step: 'claim' }, async (context) => {
         const known = JSON.stringify(input.known);
         for (;;) {
           const now = await obstaclesOf(deps, claims, input);
@@ -138,13 +146,19 @@ export function createLifecycle(deps: Deps) {
     /** Records a step that has no effect of its own in a database: a wait, an approval, a call. */
     async recordStep(input: RecordStepInput): Promise<Record<string, unknown>> {
       const key = { run: input.run, phase: input.phase, step: input.step, kind: input.kind };
-      return deps.home.database.transaction(async (session) => {
-        const record = await homeSteps.enter(session, key);
-        // What was recorded first stays: a deadline isn't moved by a restart.
-        const detail = { ...input.detail, ...record.detail };
-        await homeSteps.record(session, key, input.state, { detail, note: input.note });
-        return detail;
-      });
+      try {
+        return await deps.home.database.transaction(async (session) => {
+          const record = await homeSteps.enter(session, key);
+          // What was recorded first stays: a deadline isn't moved by a restart.
+          const detail = { ...input.detail, ...record.detail };
+          // An intent that comes late, from a worker that was frozen, takes nothing back.
+          const state = input.state === 'intended' ? record.state : input.state;
+          await homeSteps.record(session, key, state, { detail, note: input.note });
+          return detail;
+        });
+      } catch (error) {
+        throw asFailure(error);
+      }
     },
 
     /** A person said 'retry': the count of failures starts anew. */
@@ -171,6 +185,8 @@ export function createLifecycle(deps: Deps) {
     },
   };
 }
+
+const runId = (): string => Context.current().info.workflowExecution?.runId ?? '';
 
 /** What keeps a run from starting: migrations that hold its tables, and required ones that have not completed. */
 export interface Obstacles {

@@ -32,10 +32,11 @@ export function createQuestions(deps: Deps) {
     awaitConditions: (input: {
       run: RunRef;
       key: string;
+      phase: string;
       conditions: Condition[];
       deadlineMs: number;
     }): Promise<void> =>
-      asActivity(deps, { run: input.run, step: input.key }, async (context) => {
+      asActivity(deps, { run: input.run, phase: input.phase, step: input.key }, async (context) => {
         const { deadlineMs } = input;
         await awaitConditions(input.conditions, { mode: 'until', everyMs: CONDITIONS_EVERY_MS, deadlineMs }, context);
       }),
@@ -43,14 +44,17 @@ export function createQuestions(deps: Deps) {
     readCondition: (input: {
       run: RunRef;
       key: string;
+      phase: string;
       condition: Condition;
     }): Promise<{ holds: boolean; reason: string }> =>
-      asActivity(deps, { run: input.run, step: input.key }, async (context) => {
+      asActivity(deps, { run: input.run, phase: input.phase, step: input.key }, async (context) => {
         const { holds, reason } = await readCondition(input.condition, context);
         return { holds, reason };
       }),
 
-    watchGuards: (input: { run: RunRef; key: string; guards: Condition[] }): Promise<void> =>
-      asActivity(deps, { run: input.run, step: input.key }, (context) => watchGuards(input.guards, context)),
+    watchGuards: (input: { run: RunRef; key: string; phase: string; guards: Condition[] }): Promise<void> =>
+      asActivity(deps, { run: input.run, phase: input.phase, step: input.key }, (context) =>
+        watchGuards(input.guards, context),
+      ),
   };
 }

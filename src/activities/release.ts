@@ -21,6 +21,7 @@ export function createRelease(deps: Deps) {
       const run = await deps.home.registered(name);
       if (run === null) return { released: [], reason: `the home ledger knows no migration "${name}"` };
       const freed = (await claims.release(name)).map((claim) => `${claim.database}.${claim.schema}.${claim.table}`);
+      await deps.home.disown(name);
       const key = `released/${run.generation}`;
       await deps.home.record(run, [{ key, type: 'claims-released', by, data: { released: freed } }], null);
       return {

@@ -20,7 +20,7 @@ const SAVE_PROGRESS_EVERY_MS = 5_000;
 export const runEffect =
   <K extends Kind>(effect: Effect<K>, deps: Deps) =>
   (input: EffectInput<K>): Promise<EffectResult> =>
-    asActivity(deps, { run: input.run, step: input.step.id }, async (context) => {
+    asActivity(deps, { run: input.run, phase: input.phase, step: input.step.id }, async (context) => {
       try {
         return await effect[input.direction](input, context);
       } catch (error) {
@@ -29,10 +29,10 @@ export const runEffect =
       }
     });
 
-/** What every long activity of ours is wrapped in. `step` names it in heartbeats. */
+/** What every long activity of ours is wrapped in. `step` names it in heartbeats; the phase is null before the first. */
 export async function asActivity<T>(
   deps: Deps,
-  of: { run: RunRef; step: string },
+  of: { run: RunRef; phase: string | null; step: string },
   work: (context: EffectContext) => Promise<T>,
 ): Promise<T> {
   const activity = Context.current();
@@ -40,6 +40,7 @@ export async function asActivity<T>(
   const runId = workflowExecution?.runId ?? '';
   const log = deps.log.child({
     migration: of.run.migration,
+    phase: of.phase,
     step: of.step,
     workflowId: workflowExecution?.workflowId,
     runId,

@@ -16,6 +16,7 @@ const INPUT: readonly ErrorCode[] = [
   'PlanInvalid',
   'PlanChanged',
   'VersionUnfinished',
+  'OtherNamespace',
   'RequirementUnmet',
   'UnknownDatabase',
   'ConfigInvalid',

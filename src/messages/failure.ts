@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   GateRejected: 'An approval was refused by a person.',
   GateExpired: 'An approval was not given in time.',
   Fenced: 'A newer run or the rollback has taken over; this worker stopped without acting.',
+  OtherNamespace: 'The migration is under way in another Temporal namespace.',
   Unsupported: 'The plan uses a kind or field whose engine this version does not have.',
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -2,8 +2,8 @@ import { DefaultLogger, type LogEntry, Runtime } from '@temporalio/worker';
 import pino, { type Logger } from 'pino';
 
 /**
- * One JSON log for the worker, the workflows and Temporal's core. Every line of a run has migration, step, workflowId,
- * runId and attempt; secrets and rows never get here.
+ * One JSON log for the worker, the workflows and Temporal's core. Every line of a run has migration, workflowId,
+ * runId and attempt, and the phase and step that it is about; secrets and rows never get here.
  */
 export function createLog(level: string): Logger {
   return pino({ level, base: { service: 'switchback-worker' }, timestamp: pino.stdTimeFunctions.isoTime });
@@ -23,13 +23,24 @@ export function installRuntime(log: Logger): void {
 }
 
 function writeEntry(log: Logger, { level, message, meta }: LogEntry): void {
-  const { workflowId, sdkComponent, error, ...rest } = (meta ?? {}) as Record<string, unknown>;
+  const {
+    workflowId,
+    workflowRunId,
+    taskToken: _,
+    sdkComponent,
+    error,
+    ...rest
+  } = (meta ?? {}) as Record<string, unknown>;
   const migration =
     typeof workflowId === 'string' && workflowId.startsWith('migration/')
       ? workflowId.slice('migration/'.length)
       : undefined;
-  const step = typeof rest['activityId'] === 'string' ? rest['activityId'] : undefined;
-  log[LEVELS[level]]({ ...plain(rest), workflowId, component: sdkComponent, migration, step, err: error }, message);
+  const step = rest['step'] ?? rest['activityId'];
+  const runId = rest['runId'] ?? workflowRunId;
+  log[LEVELS[level]](
+    { ...plain(rest), workflowId, runId, component: sdkComponent, migration, step, err: error },
+    message,
+  );
 }
 
 /** Core's fields hold bigints, which JSON has not. */

@@ -1,3 +1,4 @@
+import { isGrpcServiceError } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
@@ -73,9 +74,27 @@ async function untilEnded(worker: Worker, close: () => Promise<void>): Promise<v
   }
 }
 
+/** What the server said no to: a namespace that isn't there is the configuration's, anything else its own. */
+function refused(error: unknown, namespace: string): SwitchbackError {
+  const message = error instanceof Error ? error.message : String(error);
+  const known = isGrpcServiceError(error) && GRPC_NOT_FOUND.includes(error.code);
+  return new SwitchbackError(known ? 'ConfigInvalid' : 'TemporalUnreachable', `Temporal says: ${message}`, {
+    hint: known
+      ? 'check TEMPORAL_NAMESPACE, or create the namespace on the server'
+      : "check TEMPORAL_ADDRESS and that the credentials may read the namespace's search attributes",
+    fields: { namespace },
+    cause: error,
+  });
+}
+const GRPC_NOT_FOUND: readonly number[] = [5];
+
 /** A migration that can't be found by its search attributes is one that operators lose: better not to start. */
 async function requireSearchAttributes(connection: NativeConnection, namespace: string): Promise<void> {
-  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const { customAttributes } = await connection.operatorService
+    .listSearchAttributes({ namespace })
+    .catch((error: unknown) => {
+      throw refused(error, namespace);
+    });
   const missing = Object.entries(SEARCH_ATTRIBUTES).filter(([name]) => !(name in (customAttributes ?? {})));
   if (missing.length === 0) return;
   const commands = missing.map(

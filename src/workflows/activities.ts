@@ -1,8 +1,11 @@
 import {
   ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
   proxyActivities,
   proxyLocalActivities,
   scheduleActivity,
+  TimeoutFailure,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import { summaryOf } from './summary.ts';
@@ -19,9 +22,16 @@ type LocalActivities = Pick<
   'checkPlan' | 'claim' | 'judge' | 'record' | 'readProgress' | 'end' | 'forgive' | 'nextOpening' | 'countFailure'
 >;
 const anyOrder = proxyLocalActivities<LocalActivities>({
-  startToCloseTimeout: '10s',
-  localRetryThreshold: '5s',
-  retry: { initialInterval: '200ms', maximumInterval: '10s' },
+  scheduleToCloseTimeout: '5s',
+  retry: { initialInterval: '200ms', maximumInterval: '2s' },
+});
+/**
+ * The same on the server's account, where the ledger is away for longer: however often that is tried again, it costs
+ * no events. A local one costs six for each try, and a day of that would end the run (Temporal's limit of a history).
+ */
+const patient = proxyActivities<LocalActivities>({
+  startToCloseTimeout: '30s',
+  retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });
 
 /**
@@ -31,10 +41,25 @@ const anyOrder = proxyLocalActivities<LocalActivities>({
  */
 export const local = new Proxy(anyOrder, {
   get: (target, name, receiver) => {
-    const activity = Reflect.get(target, name, receiver) as (...given: unknown[]) => Promise<unknown>;
-    return (...given: unknown[]) => inTurn(() => activity(...given));
+    const activity = Reflect.get(target, name, receiver) as Activity;
+    const again = Reflect.get(patient, name) as Activity;
+    return (...given: unknown[]) =>
+      inTurn(async () => {
+        try {
+          return await activity(...given);
+        } catch (thrown) {
+          if (isFinal(thrown)) throw thrown;
+          return again(...given);
+        }
+      });
   },
 });
+type Activity = (...given: unknown[]) => Promise<unknown>;
+/** A replay raises the failure of a local activity without the `ActivityFailure` round it (seen with a timeout). */
+function isFinal(thrown: unknown): boolean {
+  const cause = thrown instanceof ActivityFailure ? thrown.cause : thrown;
+  return !(cause instanceof TimeoutFailure) && !(cause instanceof ApplicationFailure && cause.nonRetryable !== true);
+}
 let last: Promise<unknown> = Promise.resolve();
 function inTurn<T>(work: () => Promise<T>): Promise<T> {
   const result = last.then(work);

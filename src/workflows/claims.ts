@@ -7,8 +7,10 @@ import type { Run } from './run.ts';
  * requires. One activity for as long as nothing changes.
  */
 export async function claimTables(run: Run): Promise<void> {
-  const wanted = { tables: run.checked.claims, requires: run.checked.plan.spec.requires };
-  let known = await local.claim({ run: run.ref, ...wanted });
+  // The way back needs nothing but its tables, which a run that was left as failed has given up.
+  const requires = run.state.direction === 'up' ? run.checked.plan.spec.requires : [];
+  const wanted = { tables: run.checked.claims, requires };
+  let known = await run.onRecord(() => local.claim({ run: run.ref, ...wanted }));
   while (known.migrations.length > 0 || known.unmet.length > 0) {
     run.state.waiting['claim'] = wordsFor(known);
     run.changed();

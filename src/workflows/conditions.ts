@@ -6,7 +6,7 @@ import type { Run } from './run.ts';
 export async function awaitConditions(
   run: Run,
   key: string,
-  of: { conditions: readonly Condition[]; deadlineMs: number },
+  of: { phase: string; conditions: readonly Condition[]; deadlineMs: number },
 ): Promise<void> {
   await run.perform(key, () =>
     longActivity('awaitConditions', { run: run.ref, key, ...of }, { activityId: key, summary: `conditions of ${key}` }),
@@ -17,12 +17,13 @@ export async function awaitConditions(
 export async function holdsNow(
   run: Run,
   key: string,
+  phase: string,
   condition: Condition,
 ): Promise<{ holds: boolean; reason: string }> {
   return run.perform(key, () =>
     longActivity(
       'readCondition',
-      { run: run.ref, key, condition },
+      { run: run.ref, key, phase, condition },
       { activityId: key, summary: `when: ${condition.name}` },
     ),
   );

@@ -100,6 +100,7 @@ async function resolveHold(run: Run, decision: Decision, name: 'retry' | 'skip')
     const which = decision.step === null ? 'name the step' : `"${decision.step}" isn't held`;
     return refused(`${which}; held: ${listed(Object.keys(run.state.holds))}`);
   }
+  if (hold.resolution !== null) return refused(`${hold.resolution} of "${hold.id}" is decided already`);
   const policy = policyOf(run.checked, run.riskOf(hold.phase));
   const votes = hold.votes[name];
   if (votes.some((vote) => vote.by === decision.by)) return refused(`${decision.by} has said ${name} already`);
@@ -110,6 +111,7 @@ async function resolveHold(run: Run, decision: Decision, name: 'retry' | 'skip')
     notRequester: policy.notRequester,
   });
   if (!judgement.allowed) return refused(judgement.reason);
+  // One that came meanwhile may have decided, and the run may have turned round.
   if (run.state.holds[hold.id] !== hold) return refused(`"${hold.id}" isn't held any more`);
   votes.push({ by: decision.by, decisionId: decision.decisionId });
   run.event(name === 'retry' ? 'retried' : 'skipped', decision.by, {

@@ -6,6 +6,11 @@ export class Stop extends Error {
   override readonly name = 'Stop';
 }
 
+/** State and history are bounded: what servers and other teams say is cut. */
+const MESSAGE_LENGTH_MAX = 2_000;
+export const cut = (text: string): string =>
+  text.length <= MESSAGE_LENGTH_MAX ? text : `${text.slice(0, MESSAGE_LENGTH_MAX - 1)}…`;
+
 /** A failure that an activity raised on purpose, as people see it; null for anything else, which is a bug of ours. */
 export interface StepFailure {
   error: StatusError;
@@ -16,7 +21,7 @@ export function stepFailure(thrown: unknown, step: string | null): StepFailure |
   if (!(cause instanceof ApplicationFailure) || isCancellation(thrown)) return null;
   const details = cause.details?.[0] as FailureDetails | undefined;
   return {
-    error: { code: cause.type ?? 'MigrationFailed', message: cause.message, hint: details?.hint ?? null, step },
+    error: { code: cause.type ?? 'MigrationFailed', message: cut(cause.message), hint: details?.hint ?? null, step },
     fields: details?.fields ?? {},
   };
 }

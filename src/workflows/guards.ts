@@ -16,7 +16,11 @@ export function watchGuards(
     .perform(
       key,
       () =>
-        longActivity('watchGuards', { run: run.ref, key, guards }, { activityId: key, summary: `guards of ${phase}` }),
+        longActivity(
+          'watchGuards',
+          { run: run.ref, key, phase, guards },
+          { activityId: key, summary: `guards of ${phase}` },
+        ),
       {
         watch,
       },

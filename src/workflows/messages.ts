@@ -19,6 +19,7 @@ import {
 } from '../messages/index.ts';
 import { decide } from './decisions.ts';
 import { REFUSED_PREFIX } from './interceptors.ts';
+import { logEvent } from './log.ts';
 import type { Run } from './run.ts';
 import { DECISIONS_KEPT_MAX, type MigrationState, REFUSED_KEPT_MAX, REFUSED_LENGTH_MAX } from './state.ts';
 
@@ -154,6 +155,7 @@ export function refuse(state: MigrationState, slot: RunSlot, name: string, paylo
     reason: reason.slice(0, REFUSED_LENGTH_MAX),
     at: new Date(Date.now()).toISOString(),
   });
+  logEvent('refused', {});
   state.refused = state.refused.slice(-REFUSED_KEPT_MAX);
   slot.run?.changed();
   return { accepted: false, reason };

@@ -15,13 +15,14 @@ import {
   type FailureDetails,
   type MigrationInput,
   type MigrationResult,
+  NAME_LENGTH_MAX,
   type Status,
   STATUS_QUERY,
 } from '../messages/index.ts';
 import { local, remote } from './activities.ts';
 import { claimTables } from './claims.ts';
 import { rollBack } from './compensation.ts';
-import { Stop } from './failure.ts';
+import { isFenced, Stop } from './failure.ts';
 import { listen, type RunSlot } from './messages.ts';
 import { runPhases } from './phases.ts';
 import { Publisher } from './publisher.ts';
@@ -75,7 +76,7 @@ function readInput(input: unknown): { plan: unknown; requestedBy: string; carrie
   } = (typeof input === 'object' && input !== null ? input : {}) as Partial<MigrationInput & { carried: Carried }>;
   return {
     plan: plan ?? null,
-    requestedBy: typeof requestedBy === 'string' ? requestedBy : 'unknown',
+    requestedBy: typeof requestedBy === 'string' ? requestedBy.slice(0, NAME_LENGTH_MAX) : 'unknown',
     carried: carried ?? null,
   };
 }
@@ -109,6 +110,7 @@ async function conduct(run: Run): Promise<MigrationResult> {
         return await finish(run, publisher, loops, 'completed');
       }
       if (run.state.direction === 'up') await turnRound(run);
+      if (Object.values(run.state.steps).some((step) => step.touched)) await claimTables(run);
       await rollBack(run);
       return await finish(run, publisher, loops, run.state.notUndone.length === 0 ? 'rolled-back' : 'failed');
     } catch (thrown) {
@@ -123,23 +125,36 @@ async function conduct(run: Run): Promise<MigrationResult> {
 /** From here on the run goes down, whatever happens: the ledgers say so, and nothing of the way up can act any more. */
 async function turnRound(run: Run): Promise<void> {
   const { turning } = run.state;
-  run.state.run = await remote.turn({
-    run: run.ref,
-    databases: run.databases,
-    event: {
-      key: `turned/${run.ref.epoch}`,
-      type: 'turned',
-      by: turning?.by ?? null,
-      data: { reason: turning?.reason ?? '' },
-    },
-  });
+  for (;;) {
+    try {
+      run.state.run = await remote.turn({
+        run: run.ref,
+        databases: run.databases,
+        event: {
+          key: `turned/${run.ref.epoch}`,
+          type: 'turned',
+          by: turning?.by ?? null,
+          data: { reason: turning?.reason ?? '' },
+        },
+      });
+      break;
+    } catch (thrown) {
+      if (!isFenced(thrown)) throw thrown;
+      await run.register();
+      if (run.restarting || run.state.ended !== null) throw new Stop();
+    }
+  }
   run.state.direction = 'down';
   run.changed();
 }
 
 async function renew(run: Run, publisher: Publisher): Promise<never> {
-  await condition(allHandlersFinished);
-  await publisher.close();
+  // What comes while the last events are written is handled here too: the next run would not know of it.
+  do {
+    await condition(allHandlersFinished);
+    await publisher.flush();
+  } while (!allHandlersFinished());
+  publisher.close();
   const { plan, ...checked } = run.checked;
   return continueAsNew<typeof migration>({
     plan,
@@ -155,8 +170,11 @@ async function finish(
   end: EndStatus,
 ): Promise<MigrationResult> {
   const { state } = run;
+  await publisher.flush();
+  // What was accepted meanwhile counts: an abort, or a fresh history.
+  if (run.stopping) throw new Stop();
   run.event(end, null, {});
-  await publisher.close();
+  publisher.close();
   state.ended = end;
   state.waiting = {};
   await local.end({

@@ -76,7 +76,7 @@ async function conditionsHold(run: Run, phase: Phase, which: 'preconditions' | '
   while (conditions.length > 0) {
     if (!isHeld(run, key)) {
       try {
-        return await awaitConditions(run, key, { conditions, deadlineMs: CONDITIONS_DEADLINE_MS });
+        return await awaitConditions(run, key, { phase: phase.name, conditions, deadlineMs: CONDITIONS_DEADLINE_MS });
       } catch (thrown) {
         const failure = stepFailure(thrown, null);
         if (thrown instanceof Stop || failure === null) throw thrown;

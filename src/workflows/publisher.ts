@@ -5,6 +5,7 @@ import { isEnd, type Status } from '../messages/index.ts';
 import { local } from './activities.ts';
 import { detailsOf } from './details.ts';
 import type { Run } from './run.ts';
+import { refreshEveryMs } from './refresh.ts';
 import { anyStepWorks, statusOf } from './run-status.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
@@ -13,19 +14,13 @@ const keywords = (name: string) => defineSearchAttributeKey(name, SearchAttribut
 /** Where a fresh history is asked for by the run itself; Temporal's own suggestion counts too. */
 const HISTORY_EVENTS_MAX = 8_000;
 
-/**
- * Refreshes what people see while long steps run: every 60 s in the first ten minutes, then ever more rarely, so that
- * a step of weeks stays within the budget of 500 events a day (6 events each, at most 72 a day).
- */
-const REFRESH_FIRST_MS = 60_000;
-const REFRESH_LAST_MS = 20 * 60_000;
-
 /** Brings the run's state to where people look: search attributes, current details, the home ledger. */
 export class Publisher {
   readonly #run: Run;
   #shown = { status: '', phase: '' };
   #closed = false;
-  #busy = false;
+  /** Rounds that are being written. */
+  #writing = 0;
 
   constructor(run: Run) {
     this.#run = run;
@@ -48,7 +43,7 @@ export class Publisher {
       await condition(() => this.#closed || anyStepWorks(this.#run.state));
       if (this.#closed) return;
       // Its timer has no summary: thousands of them would bury what Temporal UI lists under 'Events with Metadata'.
-      const everyMs = Math.min(REFRESH_LAST_MS, Math.max(REFRESH_FIRST_MS, (Date.now() - since) / 10));
+      const everyMs = refreshEveryMs(Date.now() - since);
       if (await condition(() => this.#closed || !anyStepWorks(this.#run.state), everyMs)) continue;
       for (const { step, progress, note } of await local.readProgress(this.#run.ref)) {
         const at = this.#run.state.steps[step];
@@ -66,20 +61,27 @@ export class Publisher {
     const status = statusOf(run.state, run.checked, Date.now());
     this.#show(status);
     if (run.state.run === null || isEnd(status.status)) return status;
-    this.#busy = true;
+    this.#writing += 1;
     const events = run.outbox.splice(0);
     try {
       await local.record({ run: run.ref, events, status });
     } finally {
-      this.#busy = false;
+      this.#writing -= 1;
     }
     return status;
   }
 
-  /** Stops both loops once nothing is left to write. */
-  async close(): Promise<void> {
-    await condition(() => !this.#busy);
-    if (this.#run.outbox.length > 0) await this.publish();
+  /** Writes all there is to write. */
+  async flush(): Promise<void> {
+    await condition(() => this.#writing === 0);
+    while (this.#run.outbox.length > 0) {
+      await this.publish();
+      await condition(() => this.#writing === 0);
+    }
+  }
+
+  /** Stops both loops. */
+  close(): void {
     this.#closed = true;
   }
 

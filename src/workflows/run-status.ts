@@ -95,7 +95,8 @@ function waitingFor(state: MigrationState, status: RunStatus): string | null {
     case 'awaiting-approval':
       return gate === undefined ? null : `approval of ${gate.gate}`;
     case 'rolling-back':
-      return Object.keys(state.holds).length > 0 ? `retry or skip of ${Object.keys(state.holds).join(', ')}` : null;
+      if (Object.keys(state.holds).length > 0) return `retry or skip of ${Object.keys(state.holds).join(', ')}`;
+      return state.paused === null ? (Object.values(state.waiting)[0] ?? null) : 'resume';
     default:
       return Object.values(state.waiting)[0] ?? null;
   }

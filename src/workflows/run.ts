@@ -1,11 +1,12 @@
 import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
-import type { BeginResult, CheckedPlan, RecordedStep } from '../activities/lifecycle.ts';
+import type { BeginResult, CheckedPlan, RecordedStep, RecordStepInput } from '../activities/lifecycle.ts';
 import type { AuditEvent, RunRef, StatusError } from '../messages/index.ts';
 import type { Kind, Risk } from '../plan/index.ts';
 import { local, remote } from './activities.ts';
 import { isFenced, Stop } from './failure.ts';
 import { summaryOf } from './summary.ts';
-import { databasesOf, type MigrationState, type StepProgress, startOver } from './state.ts';
+import { logEvent } from './log.ts';
+import { databasesOf, stepOf, type MigrationState, type StepProgress, startOver } from './state.ts';
 
 /** Bounds on one go of an activity: what is reached first interrupts it. */
 export interface Limit {
@@ -59,7 +60,15 @@ export class Run {
   event(type: string, by: string | null, data: Record<string, unknown>): void {
     this.state.events += 1;
     this.outbox.push({ key: `${this.ref.generation}.${this.state.events}`, type, by, data });
+    this.#logged(type, data);
     this.changed();
+  }
+
+  #logged(type: string, { step, what, phase, gate, code }: Record<string, unknown>): void {
+    const id = textOf(step) ?? textOf(what);
+    const of = id === undefined ? undefined : stepOf(this.checked, id)?.phase.name;
+    const inPhase = textOf(phase) ?? of ?? textOf(gate)?.split('/')[0];
+    logEvent(type, { step: id, phase: inPhase, gate: textOf(gate), code: textOf(code) });
   }
 
   /** Whether the fibers are to end now: the run turns round, or continues as new. */
@@ -129,11 +138,10 @@ export class Run {
     for (;;) {
       await this.until(() => this.state.paused === null || options.watch?.over === true);
       if (options.watch?.over === true) throw new Stop();
-      const limits = [
-        options.limit?.() ?? null,
-        options.kind === undefined ? null : await this.#openWindow(key, options.kind),
-      ];
+      const window = options.kind === undefined ? null : await this.#openWindow(key, options.kind);
       if (this.stopping || this.state.paused !== null) continue;
+      // Last: a step's time runs from here.
+      const limits = [options.limit?.() ?? null, window];
       try {
         return await this.#once(
           key,
@@ -192,6 +200,24 @@ export class Run {
     await this.#openWindow(key, kind);
   }
 
+  /** Writes to the ledger through `work`; where another run is registered there meanwhile, registers this one first. */
+  async onRecord<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isFenced(error)) throw error;
+        await this.register();
+        await this.until(() => true);
+      }
+    }
+  }
+
+  /** Records a step that has no effect of its own in a database; answers with what is on record of it. */
+  recordStep(of: Omit<RecordStepInput, 'run'>): Promise<Record<string, unknown>> {
+    return this.onRecord(() => remote.recordStep({ run: this.ref, ...of }));
+  }
+
   /** Registers this run in the ledgers and takes over what is recorded there. Several fibers may ask at once. */
   register(): Promise<void> {
     this.#registering ??= this.#register().finally(() => {
@@ -225,7 +251,11 @@ export class Run {
     }
     this.state.run = outcome.run;
     const recorded = new Map(steps.map((step) => [step.step, step]));
-    for (const [id, step] of Object.entries(this.state.steps)) takeOver(step, recorded.get(id));
+    for (const [id, step] of Object.entries(this.state.steps)) {
+      takeOver(step, recorded.get(id));
+      // What is done is not held any more; on the way down, `done` is what is still to be undone.
+      if (step.state === (this.state.direction === 'up' ? 'done' : 'undone')) delete this.state.holds[id];
+    }
     this.state.approvedBefore = approvedGates;
     if (outcome.direction === 'down' && this.state.direction === 'up') {
       this.turn({ reason: 'the ledger says that this migration is rolling back', by: null, error: null });
@@ -234,13 +264,15 @@ export class Run {
   }
 }
 
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+
 /** Brings a step's progress in line with its record. No record means no effect: they commit together. */
 function takeOver(step: StepProgress, recorded: RecordedStep | undefined): void {
   if (recorded === undefined) {
     if (step.state === 'done') step.state = 'pending';
     return;
   }
-  step.touched = true;
+  if (recorded.touched) step.touched = true;
   step.note = recorded.note ?? step.note;
   if (recorded.state === 'applied') step.state = 'done';
   else if (recorded.state === 'undone' || recorded.state === 'skipped') step.state = recorded.state;

@@ -1,5 +1,4 @@
 import type { Phase, Step } from '../plan/index.ts';
-import { remote } from './activities.ts';
 import { holdsNow } from './conditions.ts';
 import { type StepFailure, Stop, stepFailure } from './failure.ts';
 import { watchGuards } from './guards.ts';
@@ -46,7 +45,7 @@ const holds = (run: Run, step: Step, failure: StepFailure): boolean =>
 async function attempt(run: Run, phase: Phase, step: Step, at: StepProgress): Promise<void> {
   const orchestration = orchestrationOf(step.uses);
   if (step.when !== undefined && !at.touched) {
-    const { holds: due, reason } = await holdsNow(run, step.id, step.when);
+    const { holds: due, reason } = await holdsNow(run, step.id, phase.name, step.when);
     if (!due) return skip(run, phase, step, at, `not needed: ${reason}`);
   }
   at.state = 'running';
@@ -67,14 +66,13 @@ async function attempt(run: Run, phase: Phase, step: Step, at: StepProgress): Pr
 
 async function skip(run: Run, phase: Phase, step: Step, at: StepProgress, note: string): Promise<void> {
   const { id, uses } = step;
-  await remote.recordStep({
-    run: run.ref,
+  await run.recordStep({
     phase: phase.name,
     step: id,
     kind: uses,
     state: 'skipped',
     note,
-    detail: {},
+    detail: { touched: at.touched ? 'yes' : 'no' },
   });
   at.state = 'skipped';
   at.note = noted(note);

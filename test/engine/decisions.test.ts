@@ -17,7 +17,7 @@ test('each decision counts once, however often it is delivered', async () => {
     name,
     [
       { name: 'first', approval: 'before', steps: [call(team.taskQueue, 'held', { onFailure: 'hold' })] },
-      { name: 'second', steps: [{ id: 'rest', uses: 'wait', for: '1s' }], approval: 'after' },
+      { name: 'second', steps: [{ id: 'rest', uses: 'wait', for: '4s' }], approval: 'after' },
     ],
     { risk: 'moderate', policies: { approvals: [{ risk: 'moderate', roles: ['dba'], notRequester: true, min: 1 }] } },
   );
@@ -59,7 +59,7 @@ test('each decision counts once, however often it is delivered', async () => {
   expect(team.calls).toEqual([`${name}/1/1/held/up`, `${name}/1/1/held/up`]);
   expect(await twice((decisionId) => handle.skip({ by, step: 'held', decisionId }))).toMatchObject(counted);
 
-  await untilStatus(handle, (status) => status.phases[1]?.steps[0]?.state === 'running');
+  await untilStatus(handle, (status) => status.phases[1]?.steps[0]?.state === 'waiting');
   expect(await twice((decisionId) => handle.pause({ by, decisionId }))).toMatchObject(counted);
   const paused = await untilStatus(handle, (status) => status.status === 'paused');
   expect(paused.reason).toContain(by);

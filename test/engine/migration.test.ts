@@ -135,7 +135,7 @@ test('SIGKILL of the worker in mid-backfill: another one takes over and every ro
     `CREATE TRIGGER count_done AFTER UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION public.count_done()`,
   );
   await untilStatus(handle, (status) => (status.phases[2]?.steps[0]?.progress?.done ?? 0) > 500);
-  worker.kill('SIGKILL');
+  worker.process.kill('SIGKILL');
   await startWorkerProcess(engine.config);
   expect(await handle.result()).toMatchObject({ outcome: 'completed' });
   const [row] = await app.query(`SELECT count(*)::text AS times, count(DISTINCT id)::text AS rows FROM public.done`);

@@ -13,6 +13,7 @@ import { installRuntime } from '../../src/worker/telemetry.ts';
 import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
 import { workflowBundle } from '../../src/worker/workflow-bundle.ts';
 import { encodeHistory, type History } from './history.ts';
+import { type Line, lineTo } from './line.ts';
 import { freshDatabase, servers } from './servers.ts';
 
 /** A worker in this process with databases, a task queue and migration names of its own: tests run side by side. */
@@ -25,6 +26,8 @@ export interface Engine {
   /** Stops the worker and starts another: what a deployment does. */
   restartWorker(): Promise<void>;
   stopWorker(): Promise<void>;
+  /** The worker's line to its home ledger. */
+  homeLine: Line;
 }
 
 const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
@@ -41,6 +44,8 @@ export async function startEngine(
   for (const name of ['home', ...(options.databases ?? [])]) {
     databases[name] = { url: (await freshDatabase(name.replaceAll('-', '_'))).url, replicas: [] };
   }
+  const homeLine = await lineTo(databases['home']?.url ?? '');
+  databases['home'] = { url: homeLine.url, replicas: [] };
   const config: Config = {
     taskQueue: `test-${id}`,
     ledger: 'home',
@@ -74,6 +79,7 @@ export async function startEngine(
     config,
     name: (base) => `${base}-${id}`,
     stopWorker,
+    homeLine,
     async restartWorker() {
       await stopWorker();
       worker = await startWorker(config, log);

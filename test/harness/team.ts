@@ -42,11 +42,22 @@ export async function startTeam(taskQueue: string): Promise<Team> {
       }
       return `did ${call.step}`;
     };
+  /** Fails as if it were one of ours, at length. */
+  const strange = async (call: CallInput): Promise<never> => {
+    team.calls.push(call.idempotencyKey);
+    const message = 'x'.repeat(50_000);
+    throw ApplicationFailure.create({
+      message,
+      type: 'Fenced',
+      nonRetryable: true,
+      details: [{ hint: {}, fields: 1 }],
+    });
+  };
   const connection = await NativeConnection.connect({ address: servers().temporal.address });
   const worker = await Worker.create({
     connection,
     taskQueue,
-    activities: { act: act('act'), other: act('other'), undo: act('undo') },
+    activities: { act: act('act'), other: act('other'), undo: act('undo'), strange },
     maxHeartbeatThrottleInterval: '100ms',
   });
   const ended = worker.run();

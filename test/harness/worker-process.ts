@@ -6,11 +6,18 @@ import { join, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Config } from '../../src/worker/config.ts';
 
+export type LogLine = Record<string, unknown>;
+export interface WorkerProcess {
+  process: ChildProcess;
+  /** Its log so far; each line must be JSON. */
+  lines(): LogLine[];
+}
+
 /** A worker in a process of its own, which a test may kill. Resolves when it polls. */
-export async function startWorkerProcess(config: Config): Promise<ChildProcess> {
+export async function startWorkerProcess(config: Config): Promise<WorkerProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'switchback-worker-'));
   const file = join(folder, 'switchback.config.yaml');
-  const { taskQueue, ledger, databases, unleash, approvers } = config;
+  const { taskQueue, ledger, databases, unleash, approvers, health } = config;
   // JSON is YAML; tokens go where a test's worker finds them.
   writeFileSync(
     file,
@@ -20,7 +27,7 @@ export async function startWorkerProcess(config: Config): Promise<ChildProcess> 
       databases,
       ...(unleash !== null && { unleash }),
       approvers,
-      health: { port: 0 },
+      health,
     }),
   );
   const worker = spawn(process.execPath, [resolve('src/worker/main.ts'), '--config', file], {
@@ -28,8 +35,8 @@ export async function startWorkerProcess(config: Config): Promise<ChildProcess> 
     stdio: ['ignore', 'pipe', openSync(join(folder, 'errors.log'), 'w')],
   });
   onTestFinished(() => void worker.kill('SIGKILL'));
+  let text = '';
   const running = new Promise<void>((done, fail) => {
-    let text = '';
     worker.stdout?.on('data', (chunk: Buffer) => {
       text += chunk.toString();
       if (text.includes('worker is running')) done();
@@ -37,5 +44,10 @@ export async function startWorkerProcess(config: Config): Promise<ChildProcess> 
     void once(worker, 'exit').then(([code]) => fail(new Error(`the worker ended (${String(code)}): ${text}`)));
   });
   await running;
-  return worker;
+  const lines = (): LogLine[] =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as LogLine);
+  return { process: worker, lines };
 }

@@ -1,4 +1,4 @@
-import type { RunRef } from '../../messages/index.ts';
+import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import type { Database } from './database.ts';
 
 /**
@@ -20,12 +20,20 @@ export class Claims {
     this.#home = home;
   }
 
-  /** Takes all claims or none; answers with those that others hold (empty: obtained). */
+  /**
+   * Takes all claims or none; answers with those that others hold (empty: obtained). Throws `Fenced` where the run is
+   * over or another one came since: nobody would free what it takes.
+   */
   async take(run: RunRef, tables: readonly TableClaim[]): Promise<ClaimHolder[]> {
     const held = new Error('not all claims are free');
     let holders: ClaimHolder[] = [];
     try {
       await this.#home.transaction(async (session) => {
+        const [row] = await session.query(
+          `SELECT 1 FROM switchback.migrations WHERE migration = $1 AND generation = $2 AND state = 'running' FOR SHARE`,
+          [run.migration, run.generation],
+        );
+        if (row === undefined) throw fenced(run);
         for (const claim of tables) {
           await session.query(
             `INSERT INTO switchback.claims (database, schema, "table", migration) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
@@ -56,3 +64,8 @@ export class Claims {
     )) as unknown as TableClaim[];
   }
 }
+
+const fenced = (run: RunRef): SwitchbackError =>
+  new SwitchbackError('Fenced', `generation ${run.generation} of migration "${run.migration}" is over`, {
+    fields: { migration: run.migration, generation: run.generation },
+  });

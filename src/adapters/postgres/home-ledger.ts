@@ -19,6 +19,8 @@ export interface Registration {
   owner: string;
   requestedBy: string;
   runId: string;
+  /** Temporal's namespace: within one, Temporal sees to it that a migration runs once. */
+  namespace: string;
   plan: unknown;
 }
 export type BeginOutcome =
@@ -36,20 +38,23 @@ export class HomeLedger {
 
   /** Registers a run, or takes over the recorded one: raises the generation and answers with the direction to go. */
   async begin(of: Registration): Promise<BeginOutcome> {
+    const requestedBy = writable(of.requestedBy);
     return this.database.transaction(async (session) => {
       await session.query(
         `INSERT INTO switchback.migrations
-           (migration, version, digest, epoch, generation, direction, state, owner, requested_by, run_id, plan)
-         VALUES ($1, $2, $3, 1, 0, 'up', 'running', $4, $5, $6, $7) ON CONFLICT (migration) DO NOTHING`,
-        [of.migration, of.version, of.digest, of.owner, of.requestedBy, of.runId, JSON.stringify(of.plan)],
+           (migration, version, digest, epoch, generation, direction, state, owner, requested_by, run_id, plan, namespace)
+         VALUES ($1, $2, $3, 1, 0, 'up', 'running', $4, $5, $6, $7, $8) ON CONFLICT (migration) DO NOTHING`,
+        [of.migration, of.version, of.digest, of.owner, requestedBy, of.runId, jsonOf(of.plan), of.namespace],
       );
       const [row] = await session.query('SELECT * FROM switchback.migrations WHERE migration = $1 FOR UPDATE', [
         of.migration,
       ]);
       if (row === undefined) throw new Error('the row just written is not there');
+      const owner = row['namespace'] ?? of.namespace;
+      if (row['state'] === 'running' && owner !== of.namespace) throw otherNamespace(of, owner);
       const known = Number(row['version']);
-      if (known > of.version || (known < of.version && row['state'] === 'running'))
-        throw versionError(of, known, row['state'] ?? '');
+      const unfinished = row['state'] === 'running' || row['state'] === 'failed';
+      if (known > of.version || (known < of.version && unfinished)) throw versionError(of, known, row['state'] ?? '');
       if (known === of.version) {
         if (row['digest'] !== of.digest) throw planChanged(of.migration, of.version, row['digest'] ?? '', of.digest);
         if (row['state'] === 'completed') return { kind: 'nothing-to-do', endedAt: row['ended_at'] ?? '' };
@@ -59,12 +64,12 @@ export class HomeLedger {
       const anew = known !== of.version || row['state'] === 'rolled-back';
       const [updated] = await session.query(
         `UPDATE switchback.migrations SET version = $2, digest = $3, run_id = $4, requested_by = $5, owner = $6, plan = $7,
-           generation = generation + 1, state = 'running', ended_at = NULL,
+           namespace = $9, generation = generation + 1, state = 'running', ended_at = NULL,
            epoch = CASE WHEN version <> $2 THEN 1 WHEN $8 THEN epoch + 1 ELSE epoch END,
            direction = CASE WHEN $8 THEN 'up' ELSE direction END,
            started_at = CASE WHEN $8 OR generation = 0 THEN clock_timestamp() ELSE started_at END
          WHERE migration = $1 RETURNING *`,
-        [of.migration, of.version, of.digest, of.runId, of.requestedBy, of.owner, JSON.stringify(of.plan), anew],
+        [of.migration, of.version, of.digest, of.runId, requestedBy, of.owner, jsonOf(of.plan), anew, of.namespace],
       );
       return outcomeOf(updated ?? row, of, row['generation'] !== '0' && !anew);
     });
@@ -77,22 +82,20 @@ export class HomeLedger {
       [run.migration],
     );
     if (row?.['run_id'] === runId && row['generation'] === String(run.generation)) return;
-    throw new SwitchbackError(
-      'Fenced',
-      `another run of migration "${run.migration}" is registered in the home ledger`,
-      {
-        fields: { migration: run.migration, generation: run.generation },
-      },
-    );
+    throw anotherRun(run);
   }
 
-  /** Turns the run round, once: from here on it goes down. Answers with the run under its new generation. */
-  async turnDown(run: RunRef): Promise<RunRef> {
+  /**
+   * Turns the run round, once: from here on it goes down. Answers with the run under its new generation. Throws
+   * `Fenced` where `runId` is not the workflow run that is registered.
+   */
+  async turnDown(run: RunRef, runId: string): Promise<RunRef> {
     return this.database.transaction(async (session) => {
       const [row] = await session.query(
-        'SELECT generation, direction FROM switchback.migrations WHERE migration = $1 FOR UPDATE',
+        'SELECT generation, direction, run_id FROM switchback.migrations WHERE migration = $1 FOR UPDATE',
         [run.migration],
       );
+      if (row?.['run_id'] !== runId) throw anotherRun(run);
       if (row?.['direction'] === 'down') return { ...run, generation: Number(row['generation']) };
       await session.query(
         "UPDATE switchback.migrations SET direction = 'down', generation = generation + 1 WHERE migration = $1",
@@ -102,14 +105,15 @@ export class HomeLedger {
     });
   }
 
-  /** Ends the run: its state, and its claims freed, in one transaction. */
+  /** Ends the run: its state, and its claims freed, in one transaction. Does nothing where another run came since. */
   async end(run: RunRef, state: 'completed' | 'rolled-back' | 'failed', status: Status): Promise<void> {
     await this.database.transaction(async (session) => {
-      await session.query(
+      const [ended] = await session.query(
         `UPDATE switchback.migrations SET state = $2, ended_at = coalesce(ended_at, clock_timestamp()), status = $3
-         WHERE migration = $1 AND generation <= $4`,
-        [run.migration, state, JSON.stringify(status), run.generation],
+         WHERE migration = $1 AND generation <= $4 RETURNING migration`,
+        [run.migration, state, jsonOf(status), run.generation],
       );
+      if (ended === undefined) return;
       await session.query('DELETE FROM switchback.claims WHERE migration = $1', [run.migration]);
       await session.query(`DELETE FROM switchback.progress WHERE ${VERSION_KEY}`, versionKey(run));
     });
@@ -122,7 +126,7 @@ export class HomeLedger {
       if (status !== null) {
         await session.query('UPDATE switchback.migrations SET status = $2 WHERE migration = $1 AND generation <= $3', [
           run.migration,
-          JSON.stringify(status),
+          jsonOf(status),
           run.generation,
         ]);
       }
@@ -153,7 +157,7 @@ export class HomeLedger {
        ON CONFLICT (migration, version, epoch, step, direction)
        DO UPDATE SET failures = switchback.failures.failures + 1, last_error = excluded.last_error, at = clock_timestamp()
        RETURNING failures`,
-      [...versionKey(run), step, direction, message.slice(0, 2000)],
+      [...versionKey(run), step, direction, writable(message.slice(0, 2000))],
     );
     return Number(row?.['failures']);
   }
@@ -171,7 +175,7 @@ export class HomeLedger {
     await this.database.query(
       `INSERT INTO switchback.progress (migration, version, epoch, step, details) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT (migration, version, epoch, step) DO UPDATE SET details = excluded.details, at = clock_timestamp()`,
-      [...versionKey(run), heartbeat.step, JSON.stringify(heartbeat)],
+      [...versionKey(run), heartbeat.step, jsonOf(heartbeat)],
     );
   }
 
@@ -199,6 +203,11 @@ export class HomeLedger {
     };
   }
 
+  /** Lets a run of any namespace take the migration over. */
+  async disown(migration: string): Promise<void> {
+    await this.database.query('UPDATE switchback.migrations SET namespace = NULL WHERE migration = $1', [migration]);
+  }
+
   /** States of the migrations named: null where there is none of that name. */
   async statesOf(migrations: readonly string[]): Promise<Record<string, string | null>> {
     const rows = await this.database.query(
@@ -214,9 +223,19 @@ async function insertEvent(session: Queryable, run: RunRef, event: AuditEvent): 
   await session.query(
     `INSERT INTO switchback.audit (migration, version, epoch, event_key, type, by, identity, data)
      VALUES ($1, $2, $3, $4, $5, $6, 'claimed', $7) ON CONFLICT (migration, version, epoch, event_key) DO NOTHING`,
-    [...versionKey(run), event.key, event.type, event.by, JSON.stringify(event.data)],
+    [...versionKey(run), event.key, event.type, event.by === null ? null : writable(event.by), jsonOf(event.data)],
   );
 }
+
+/** Text that Postgres takes: people send NUL and halves of surrogate pairs too, and what is cut may end in one. */
+const writable = (text: string): string => text.replaceAll('\0', '\ufffd').toWellFormed();
+const jsonOf = (value: unknown): string =>
+  JSON.stringify(value, (_key, part: unknown) => (typeof part === 'string' ? writable(part) : part));
+
+const anotherRun = (run: RunRef): SwitchbackError =>
+  new SwitchbackError('Fenced', `another run of migration "${run.migration}" is registered in the home ledger`, {
+    fields: { migration: run.migration, generation: run.generation },
+  });
 
 const outcomeOf = (row: Record<string, string | null>, of: Registration, resumed: boolean): BeginOutcome => ({
   kind: 'run',
@@ -241,6 +260,16 @@ export const planChanged = (migration: string, version: number, recorded: string
     {
       hint: 'a changed plan is a new version: raise metadata.version',
       fields: { migration, version, recorded, given },
+    },
+  );
+
+const otherNamespace = (of: Registration, owner: string): SwitchbackError =>
+  new SwitchbackError(
+    'OtherNamespace',
+    `migration "${of.migration}" is under way in Temporal's namespace "${owner}"; this one is "${of.namespace}"`,
+    {
+      hint: `give each namespace a home ledger of its own; where that run is gone for good, \`switchback release ${of.migration}\` lets this one go on`,
+      fields: { migration: of.migration, namespace: owner },
     },
   );
 

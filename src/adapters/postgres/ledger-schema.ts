@@ -89,6 +89,7 @@ CREATE TABLE switchback.migrations (
   owner text NOT NULL,
   requested_by text NOT NULL,
   run_id text NOT NULL,
+  namespace text,
   plan jsonb NOT NULL,
   status jsonb,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -26,6 +26,9 @@ export interface StepSummary extends StepRecord {
   kind: string;
 }
 
+/** Shorter than the time that the activity has: one that is given up would wait on, with its connection. */
+const FENCE_WAIT_MS = 20_000;
+
 const keyValues = ({ run, step }: Pick<StepKey, 'run' | 'step'>): [string, number, number, string] => [
   run.migration,
   run.version,
@@ -54,9 +57,13 @@ export class StepLedger {
     }
   }
 
-  /** Raises the fence to `run.generation`; waits for effects under way. Never lowers it. */
+  /**
+   * Raises the fence to `run.generation`; waits for effects under way, and where they take long, fails so that it is
+   * called again. Never lowers it.
+   */
   async raiseFence(run: RunRef): Promise<void> {
     await this.#database.transaction(async (session) => {
+      await session.query(`SET LOCAL lock_timeout = '${FENCE_WAIT_MS}ms'`);
       await session.query(
         `INSERT INTO switchback.fences (migration, generation) VALUES ($1, $2)
          ON CONFLICT (migration) DO UPDATE SET generation = greatest(switchback.fences.generation, excluded.generation)`,
@@ -123,7 +130,7 @@ export class StepLedger {
          applied_at = CASE WHEN $5 = 'applied' THEN clock_timestamp() ELSE applied_at END,
          undone_at = CASE WHEN $5 = 'undone' THEN clock_timestamp() ELSE undone_at END
        WHERE ${KEY}`,
-      [...keyValues(key), state, JSON.stringify(detail), note],
+      [...keyValues(key), state, JSON.stringify(detail), note === null ? null : note.replaceAll('\0', '\ufffd')],
     );
   }
 }

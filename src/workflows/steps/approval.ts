@@ -1,4 +1,3 @@
-import { remote } from '../activities.ts';
 import { passGate } from '../gates.ts';
 import type { Orchestration } from './orchestration.ts';
 
@@ -23,8 +22,7 @@ export const approval: Orchestration = {
     });
     const by = gate.approvals.map((one) => one.by).join(', ');
     const note = by === '' ? 'approved' : `approved by ${by}`;
-    await remote.recordStep({
-      run: run.ref,
+    await run.recordStep({
       phase: phase.name,
       step: step.id,
       kind: step.uses,

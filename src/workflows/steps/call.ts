@@ -7,9 +7,9 @@ import {
 } from '@temporalio/workflow';
 import type { Direction } from '../../messages/index.ts';
 import type { Phase, Step, StepOf } from '../../plan/index.ts';
-import { local, remote } from '../activities.ts';
+import { local } from '../activities.ts';
 import { durationMs } from '../duration.ts';
-import { failWith, stepFailure } from '../failure.ts';
+import { cut, failWith, stepFailure } from '../failure.ts';
 import type { Run } from '../run.ts';
 import { soak } from '../soak.ts';
 import { summaryOf } from '../summary.ts';
@@ -57,7 +57,7 @@ const record = (
   step: StepOf<'call'>,
   state: 'intended' | 'applied' | 'undone',
   note: string | null,
-) => remote.recordStep({ run: run.ref, phase: phase.name, step: step.id, kind: step.uses, state, note, detail: {} });
+) => run.recordStep({ phase: phase.name, step: step.id, kind: step.uses, state, note, detail: {} });
 
 /**
  * Each try is an activity of its own, so that the failures of foreign code are counted in the ledger and a restart of
@@ -72,15 +72,23 @@ async function tryAgain(
 ): Promise<string> {
   let waitMs = durationMs(step.retry.initialInterval);
   for (;;) {
-    try {
-      const answer = await run.perform(step.id, () => once(run, step, direction, activity, input));
-      return answer == null ? `${activity} done` : `${activity}: ${JSON.stringify(answer)}`;
-    } catch (thrown) {
-      if (isCancellation(thrown) || !(thrown instanceof ActivityFailure)) throw thrown;
-      await countTry(run, step, direction, activity, thrown);
-    }
+    const { answer, failure } = await run.perform(step.id, () =>
+      outcomeOf(once(run, step, direction, activity, input)),
+    );
+    if (failure === null) return answer == null ? `${activity} done` : cut(`${activity}: ${JSON.stringify(answer)}`);
+    await countTry(run, step, direction, activity, failure);
     await soak(run, step.id, `${activity} is tried again`, waitMs, () => undefined);
     waitMs = Math.min(waitMs * 2, durationMs(step.retry.maximumInterval));
+  }
+}
+
+/** Their failure is an outcome, not one of ours, whatever type it has. */
+async function outcomeOf(of: Promise<unknown>): Promise<{ answer: unknown; failure: ActivityFailure | null }> {
+  try {
+    return { answer: await of, failure: null };
+  } catch (thrown) {
+    if (isCancellation(thrown) || !(thrown instanceof ActivityFailure)) throw thrown;
+    return { answer: null, failure: thrown };
   }
 }
 

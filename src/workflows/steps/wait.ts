@@ -1,4 +1,3 @@
-import { remote } from '../activities.ts';
 import { durationMs } from '../duration.ts';
 import { soak } from '../soak.ts';
 import type { Orchestration } from './orchestration.ts';
@@ -9,7 +8,7 @@ export const wait: Orchestration = {
     if (step.uses !== 'wait') throw new Error(`not a wait: ${step.uses}`);
     const at = run.state.steps[step.id];
     if (at === undefined) throw new Error(`no place for ${step.id}`);
-    const record = { run: run.ref, phase: phase.name, step: step.id, kind: step.uses };
+    const record = { phase: phase.name, step: step.id, kind: step.uses };
     if (step.until !== undefined) {
       // An instant doesn't move: neither a pause nor a restart changes it.
       const until = Date.parse(step.until);
@@ -23,7 +22,7 @@ export const wait: Orchestration = {
       if (at.remainingMs === null) {
         // First come, first kept: a run that was terminated and started again goes on with the same deadline.
         const full = durationMs(step.for ?? '0s');
-        const kept = await remote.recordStep({
+        const kept = await run.recordStep({
           ...record,
           state: 'intended',
           note: null,
@@ -36,7 +35,7 @@ export const wait: Orchestration = {
       });
     }
     const note = step.until === undefined ? `waited ${step.for}` : `waited until ${step.until}`;
-    await remote.recordStep({ ...record, state: 'applied', note, detail: {} });
+    await run.recordStep({ ...record, state: 'applied', note, detail: {} });
     return note;
   },
   down: null,
