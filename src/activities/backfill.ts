@@ -20,6 +20,7 @@ import { BackfillProgress } from './backfill-progress.ts';
 import { walkAll } from './backfill-walk.ts';
 import { dualWriteOf, refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+import { giveUpSoon, untilFree } from './until-free.ts';
 
 type Input = EffectInput<'backfill'>;
 
@@ -38,26 +39,29 @@ export const backfill: Effect<'backfill'> = {
     const job = jobOf(input, context);
     const { run, step } = input;
     const wish = await wishOf(input, context);
-    const prepared = await job.database.transaction(async (session) => {
-      const record = await job.ledger.enter(session, job.key);
-      if (record.state === 'applied') return resultOf(record);
-      const plan = await planBackfill(
-        session,
-        wish,
-        procedureName(run, step.id),
-        (record.detail['sweeps'] as boolean | undefined) ?? null,
-      );
-      if (plan.work === null) {
-        const rows = await changeWhole(session, plan, job.owner, input.requestedBy);
-        return finished(job, session, `${count(rows)} changed in one transaction`);
-      }
-      for (const statement of plan.statements) await session.query(statement);
-      await job.ledger.record(session, job.key, 'intended', {
-        detail: { sweeps: plan.sweeps, object: quoteTable(plan.shape.schema, plan.shape.table) },
-      });
-      if ((await listRanges(session, job.owner)).length === 0) await cut(session, job, plan, step);
-      return plan;
-    });
+    const prepared = await untilFree(context, () =>
+      job.database.transaction(async (session) => {
+        const record = await job.ledger.enter(session, job.key);
+        if (record.state === 'applied') return resultOf(record);
+        await giveUpSoon(session);
+        const plan = await planBackfill(
+          session,
+          wish,
+          procedureName(run, step.id),
+          (record.detail['sweeps'] as boolean | undefined) ?? null,
+        );
+        if (plan.work === null) {
+          const rows = await changeWhole(session, plan, job.owner, input.requestedBy);
+          return finished(job, session, `${count(rows)} changed in one transaction`);
+        }
+        for (const statement of plan.statements) await session.query(statement);
+        await job.ledger.record(session, job.key, 'intended', {
+          detail: { sweeps: plan.sweeps, object: quoteTable(plan.shape.schema, plan.shape.table) },
+        });
+        if ((await listRanges(session, job.owner)).length === 0) await cut(session, job, plan, step);
+        return plan;
+      }),
+    );
     if ('note' in prepared) return prepared;
     await carryOut(job, prepared, input, context);
     return finish(job, prepared, input);
@@ -145,7 +149,7 @@ async function carryOut(job: Job, plan: BackfillPlan, input: Input, context: Eff
     if (!plan.sweeps) return;
     await waitForWriters(job, plan, progress, context);
     const setAside = await assertRowErrors(database, owner, input.step.maxRowErrors);
-    const left = await leftToSweep(database, work);
+    const left = await untilFree(context, () => leftToSweep(database, work));
     if (left <= setAside) return;
     if (sweep >= SWEEPS_MAX) throw neverDone(input, left);
     await database.transaction(async (session) => {

@@ -2,7 +2,7 @@ import type { Queryable } from '../adapters/postgres/database.ts';
 import { dualWriteNames, planDualWrite, removeDualWrite } from '../adapters/postgres/dual-write.ts';
 import type { DualWriteDetail } from '../adapters/postgres/dual-write-function.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
-import { climbLadder, LADDER } from '../adapters/postgres/lock-ladder.ts';
+import { cancellable, climbLadder, LADDER } from '../adapters/postgres/lock-ladder.ts';
 import { StepLedger, type StepKey } from '../adapters/postgres/step-ledger.ts';
 import { refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
@@ -24,8 +24,9 @@ export const dualWrite: Effect<'dual-write'> = {
       async (session, ledger, key, lock) => {
         const record = await ledger.enter(session, key);
         if (record.state === 'applied') return { note: record.note ?? 'already in force', progress: null };
-        const { detail, statements } = await planDualWrite(session, wish, names);
+        // The checks take the table's weakest lock: that too is waited for no longer than the ladder says.
         await lock();
+        const { detail, statements } = await planDualWrite(session, wish, names);
         for (const statement of statements) await session.query(statement);
         const note = describe(detail);
         await ledger.record(session, key, 'applied', { detail: { dualWrite: detail }, note });
@@ -88,8 +89,10 @@ async function underLock(
         onWait: (note) => context.report({ progress: null, note }),
       },
       (lockTimeoutMs) =>
-        session.transaction((inner) =>
-          work(inner, ledger, key, () => inner.query(`SET LOCAL lock_timeout = ${Math.ceil(lockTimeoutMs)}`)),
+        cancellable(database, session.pid, context.signal, () =>
+          session.transaction((inner) =>
+            work(inner, ledger, key, () => inner.query(`SET LOCAL lock_timeout = ${Math.ceil(lockTimeoutMs)}`)),
+          ),
         ),
     ),
   );

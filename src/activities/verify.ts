@@ -1,5 +1,5 @@
 import type { Database } from '../adapters/postgres/database.ts';
-import { isContention, showKey } from '../adapters/postgres/backfill-errors.ts';
+import { showKey } from '../adapters/postgres/backfill-errors.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { recordLineage } from '../adapters/postgres/lineage.ts';
 import { wait } from '../adapters/postgres/lock-ladder.ts';
@@ -28,13 +28,13 @@ import { SwitchbackError } from '../messages/index.ts';
 import { BackfillProgress } from './backfill-progress.ts';
 import { dualWriteOf, refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+import { giveUpSoon, untilFree } from './until-free.ts';
 
 type Input = EffectInput<'verify'>;
 type Session = Parameters<Parameters<Database['transaction']>[0]>[0];
 
 /** So many pieces a table is cut into at most; a piece of a larger table has more rows than `chunk.rows`. */
 const CHUNKS_MAX = 10_000;
-const RETRY_WAIT_MS = 50;
 
 /** What is kept between passes. */
 interface Passes {
@@ -53,7 +53,7 @@ export const verify: Effect<'verify'> = {
     refuseUnsupported(input);
     const job = await jobOf(input, context);
     for (;;) {
-      const started = await startPass(job, input);
+      const started = await untilFree(context, () => startPass(job, input));
       if ('note' in started) return started;
       await walkPass(job, started, input, context);
       const ended = await endPass(job, started, input);
@@ -134,6 +134,7 @@ async function startPass(job: Job, { step }: Input): Promise<{ comparison: Compa
   return job.database.transaction(async (session) => {
     const record = await job.ledger.enter(session, job.key);
     if (record.state === 'applied') return { note: record.note ?? 'verified before', progress: null };
+    await giveUpSoon(session);
     const comparison = await job.compare(session);
     const { passes } = passesOf(record.detail);
     if ((await listRanges(session, job.owner)).length > 0) return { comparison, pass: passes };
@@ -173,20 +174,6 @@ async function walkPass(
     report();
     const dueMs = perSecond === null ? 0 : (1000 * found.checked) / perSecond - (performance.now() - began);
     if (dueMs > 0) await wait(dueMs, context.signal);
-  }
-}
-
-/** A repair that meets a row which someone else holds lets go of its own and is tried again. */
-async function untilFree<T>({ signal, report }: EffectContext, work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    signal.throwIfAborted();
-    try {
-      return await work();
-    } catch (error) {
-      if (!isContention(error)) throw error;
-      report({ progress: null, note: `waits for rows that others hold (${error.sqlState}, try ${tries})` });
-      await wait(Math.min(1_000, RETRY_WAIT_MS * 2 ** Math.min(tries, 10)) * (0.5 + Math.random() / 2), signal);
-    }
   }
 }
 

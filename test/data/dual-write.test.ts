@@ -213,7 +213,7 @@ test('the triggers follow a column that is renamed and comes back', async () => 
   const rename = (from: string, to: string) =>
     room.database.transaction(async (session) => {
       await session.query(`ALTER TABLE public.users RENAME COLUMN "${from}" TO "${to}"`);
-      expect(await renameInDualWrites(session, 'public', 'users', { full_name: to })).toBe(1);
+      expect(await renameInDualWrites(session, 'public', 'users', { from, to })).toBe(1);
     });
   await rename('full_name', 'zz_retired_1');
   await room.query("UPDATE public.users SET given_name = 'Anna' WHERE id = 1");

@@ -24,6 +24,7 @@ export const SPLIT = {
 
 export interface DataRoom {
   bench: EffectBench;
+  url: string;
   database: Database;
   query(sql: string, values?: readonly Value[]): Promise<Row[]>;
   /** The one value of the one row. */
@@ -47,6 +48,7 @@ export async function dataRoom(sql: string): Promise<DataRoom> {
   const split = (fields: Partial<StepInput> = {}): StepOf<'dual-write'> => parse('dual-write', { ...SPLIT, ...fields });
   return {
     bench,
+    url: fresh.url,
     database,
     query,
     value: async (text, values) => Object.values((await query(text, values))[0] ?? {})[0] ?? null,

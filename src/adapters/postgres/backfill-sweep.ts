@@ -1,4 +1,4 @@
-import { type BackfillWork, stillToDo } from './backfill-procedure.ts';
+import { type BackfillWork, ROW_LOCK_TIMEOUT_MS, stillToDo } from './backfill-procedure.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
@@ -44,7 +44,9 @@ export async function leftToSweep(
   work: BackfillWork,
 ): Promise<number> {
   return database.transaction(async (session) => {
-    await session.query(`SET LOCAL search_path = ${searchPath(work.shape.schema)}`);
+    await session.query(
+      `SET LOCAL search_path = ${searchPath(work.shape.schema)}; SET LOCAL lock_timeout = ${ROW_LOCK_TIMEOUT_MS}`,
+    );
     const [row] = await session.query(
       `SELECT count(*) AS count FROM ${quoteTable(work.shape.schema, work.shape.table)} AS ${quoteIdentifier(work.shape.table)} WHERE ${stillToDo(work)}`,
     );

@@ -1,6 +1,7 @@
 import { assertRowErrors, fenced, isContention, isRowError, stepOverRow } from './backfill-errors.ts';
 import { type BackfillWork, PROCEDURE_CALL } from './backfill-procedure.ts';
 import type { Database, Queryable } from './database.ts';
+import { PostgresError } from './database-error.ts';
 import { quoteTable } from './identifier.ts';
 import { wait } from './lock-ladder.ts';
 import { openRanges, type RangeOwner, type RangeRow } from './range-ledger.ts';
@@ -74,14 +75,19 @@ export async function walkRange(session: Queryable, range: RangeRow, walk: Walk)
         if (rows === 1) await setAside(walk, range.id);
         else narrow = Math.max(1, Math.floor(rows / 2));
         note = `looks for a row that can't be changed (${error.sqlState})`;
-      } else throw error;
+      } else if (!isGone(error)) throw error;
+      Object.assign(state, await reread(session, walk, range.id));
+      if (isGone(error) && state.open) throw error;
     }
-    Object.assign(state, await reread(session, walk, range.id));
     walk.onSlice(state, note);
     if (tries > 0)
       await wait(Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** tries) * (0.5 + Math.random() / 2), walk.signal);
   }
 }
+
+/** The procedure goes with the step: whoever finds it gone finds the range done by another worker. */
+const isGone = (error: unknown): boolean => error instanceof PostgresError && error.sqlState === UNDEFINED_FUNCTION;
+const UNDEFINED_FUNCTION = '42883';
 
 async function setAside(walk: Walk, rangeId: string): Promise<void> {
   try {

@@ -74,12 +74,13 @@ JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')`;
 
+// Whether an inherited constraint of a partition is its own too is not kept: DETACH makes it its own either way.
 const CONSTRAINTS = `
 SELECT 'constraint', c.nspname::text, c.relname::text, k.conname::text, 'constraint/' || k.oid,
   jsonb_build_object('type', k.contype, 'definition', pg_get_constraintdef(k.oid), 'validated', k.convalidated,
     'columns', (SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attname), '[]') FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum = ANY (k.conkey)),
-    'inherited', k.coninhcount > 0, 'local', k.conislocal, 'comment', obj_description(k.oid, 'pg_constraint'))
+    'inherited', k.coninhcount > 0, 'local', k.conislocal AND (k.coninhcount = 0 OR NOT c.relispartition), 'comment', obj_description(k.oid, 'pg_constraint'))
 FROM relations c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype <> 't'`;
 
 const INDEXES = `

@@ -92,11 +92,18 @@ export class Database implements Queryable {
   }
 
   #connection(url: string): pg.ClientConfig {
+    // What a URL says counts more than a field with `pg`: its `options` would take the place of ours.
+    const [address = '', query = ''] = url.split('?', 2);
+    const parameters = new URLSearchParams(query);
+    const options = parameters.get('options');
+    parameters.delete('options');
+    const connectionString = parameters.size === 0 ? address : `${address}?${parameters.toString()}`;
     return {
-      connectionString: url,
+      connectionString,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       application_name: 'switchback',
-      options: SESSION_SETTINGS,
+      // Ours come last and so win; a host's own, such as the name of its endpoint, stay.
+      options: options === null ? SESSION_SETTINGS : `${options} ${SESSION_SETTINGS}`,
       types: asText,
       keepAlive: true,
     };

@@ -14,6 +14,7 @@ import {
   recordDone,
   statementLabel,
 } from './ddl-record.ts';
+import { dualWritesInWords, renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier } from './identifier.ts';
 import { applyIndexBuild } from './index-build.ts';
 import { applyIndexDrop } from './index-drop.ts';
@@ -37,6 +38,26 @@ export async function applyStatements(work: DdlWork, statements: readonly DdlSta
       case 'index-drop':
         await applyIndexDrop(work, { statement, target: statement.runs, last });
     }
+  }
+}
+
+/** Dual writes follow renamed columns, or every client's write would fail. A table they can't follow. */
+async function followRenames(
+  transaction: Queryable,
+  renamed: CatalogDifference['renamed'],
+  statement: DdlStatement,
+): Promise<void> {
+  for (const { before, after } of renamed) {
+    if (before.kind === 'column' && before.of === after.of)
+      await renameInDualWrites(transaction, before.schema, before.of, { from: before.name, to: after.name });
+    if (before.kind !== 'table') continue;
+    const [first] = await dualWritesInWords(transaction, before.schema, before.name);
+    if (first === undefined) continue;
+    throw new SwitchbackError(
+      'StatementFailed',
+      `${statementLabel(statement)} renames a table whose columns ${first} keeps in step`,
+      { hint: 'rename the table before its dual write, or in a later migration', fields: { table: before.name } },
+    );
   }
 }
 
@@ -92,6 +113,7 @@ async function tryStatement(work: DdlWork, { transaction, statement, last, lockT
   await runStatement(transaction, statement);
   await useSettings(transaction, null);
   const difference = catalogDifference(before, await catalogSnapshot(transaction, scope));
+  await followRenames(transaction, difference.renamed, statement);
   // Only what nobody else changed meanwhile is ours to take back; another session sees all but our own changes.
   if ((await catalogVersion(work.database, scope)) !== version) throw new ConcurrentChange();
   const { irreversible } = invertDifference(difference);

@@ -6,6 +6,7 @@ import type { Queryable } from './database.ts';
 import { useSettings } from './ddl-apply.ts';
 import { type DdlDetail, type DdlStatement, type DdlWork, enterDdl, type Intent, readDetail } from './ddl-record.ts';
 import { hasAll, pendingUndo } from './ddl-undo-plan.ts';
+import { renameInDualWrites } from './dual-write.ts';
 import { quoteTable } from './identifier.ts';
 import { applyIndexBuild, endBuild } from './index-build.ts';
 import { findRelation } from './index-look.ts';
@@ -131,6 +132,8 @@ async function undoStatement(work: DdlWork, at: number): Promise<void> {
     }
     for (const statement of inverse.statements) await transaction.query(statement);
     await useSettings(transaction, null);
+    for (const { before, after } of pending.renamed.filter((change) => change.before.kind === 'column'))
+      await renameInDualWrites(transaction, before.schema, before.of, { from: after.name, to: before.name });
     checkUndone(at, { pending, now, after: await catalogSnapshot(transaction, done.scope) });
     const next: DdlDetail = {
       ...up,

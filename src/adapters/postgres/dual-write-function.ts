@@ -18,7 +18,7 @@ export interface DualWriteDetail {
   /** Old column to expression over the new side; null: one way, old to new. */
   down: Record<string, string> | null;
   bothWritten: 'new' | 'old' | 'error';
-  /** Our column: NULL not migrated, 0 the old side wrote last, 1 the new side did, 2 and 3 backfill and repair. */
+  /** Our column: NULL not migrated, 0 the old side wrote last, 1 the new side did, 2 and above backfill and repair. */
   marker: string;
   /** Stem of the names of the two triggers; see `triggersOf`. */
   trigger: string;
@@ -216,10 +216,12 @@ export function dualWriteTriggers(detail: DualWriteDetail, shape: TableShape, ge
   const { insert, update } = triggersOf(detail);
   const table = quoteTable(detail.schema, detail.table);
   const call = `EXECUTE FUNCTION ${quoteTable('switchback', detail.function)}()`;
-  // The backfill is let by because it alone writes 2 or 3 where another value was. A client that writes back a whole
-  // row it read earlier may bring an older marker along: then the trigger runs and keeps the newer one.
+  // Backfill and repair are let by because they alone write the next value of their own: 2 where there was none, 3 after
+  // 0, one more after theirs. A client that writes back a whole row it read earlier brings an older marker along: then
+  // the trigger runs and keeps the newer one.
+  const next = `CASE WHEN old.${marker} IS NULL THEN 2 WHEN old.${marker} = 0 THEN 3 WHEN old.${marker} > 1 THEN old.${marker} + 1 END`;
   const when = `(new.${marker} IS NOT DISTINCT FROM old.${marker} AND (old.${marker} IS NULL OR ${writer.differs([...oldSide, ...newSide])}))
-  OR (new.${marker} IS DISTINCT FROM old.${marker} AND (new.${marker} IS NULL OR new.${marker} < 2))`;
+  OR (new.${marker} IS DISTINCT FROM old.${marker} AND new.${marker} IS DISTINCT FROM (${next}))`;
   return [
     `CREATE TRIGGER ${quoteIdentifier(insert)} BEFORE INSERT ON ${table} FOR EACH ROW ${call}`,
     `CREATE TRIGGER ${quoteIdentifier(update)} BEFORE UPDATE ON ${table} FOR EACH ROW WHEN (${when}) ${call}`,

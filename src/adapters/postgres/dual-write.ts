@@ -10,6 +10,7 @@ import {
   triggersOf,
 } from './dual-write-function.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
+import { namesWord } from './retire-references.ts';
 import { inSavepoint, referencedColumns, refused, searchPath } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 
@@ -65,7 +66,9 @@ export async function planDualWrite(
     downReads: await readsOf(session, shape, wish.down ?? {}, 'down'),
   };
   refuseColumns(detail, shape);
+  await refuseOverlap(session, detail);
   await refuseTriggers(session, shape, detail);
+  await refuseReaders(session, shape, detail);
   const generated = await generatedSources(session, detail, shape);
   await tryOnNulls(session, detail, shape);
   if (shape.columns.has(detail.marker)) {
@@ -110,17 +113,23 @@ END IF; END`);
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
- * Makes the trigger function follow renamed columns: `renamed` maps the plan's names to today's (a name that maps to
- * itself is back). To be called in the transaction of the rename, after it; triggers need no change, for Postgres
- * follows the rename in their WHEN. Answers with the detail to keep.
+ * Makes the trigger function follow a column that has another name now. To be called in the transaction of the rename,
+ * after it; triggers need no change, for Postgres follows the rename in their WHEN. Answers with the detail to keep,
+ * or null where the dual write doesn't know the column.
  */
-export async function rewriteDualWrite(
+async function rewriteDualWrite(
   session: Queryable,
   detail: DualWriteDetail,
-  renamed: Readonly<Record<string, string>>,
-): Promise<DualWriteDetail> {
-  const entries = Object.entries({ ...detail.renamed, ...renamed }).filter(([name, actual]) => name !== actual);
-  const after: DualWriteDetail = { ...detail, renamed: Object.fromEntries(entries) };
+  { from, to }: { from: string; to: string },
+): Promise<DualWriteDetail | null> {
+  // By today's names: the plan's name of a column that was retired can be another column's since.
+  const known = touchedBy(detail).filter((name) => (detail.renamed[name] ?? name) === from);
+  if (known.length === 0) return null;
+  const entries = Object.entries({ ...detail.renamed, ...Object.fromEntries(known.map((name) => [name, to])) });
+  const after: DualWriteDetail = {
+    ...detail,
+    renamed: Object.fromEntries(entries.filter(([name, actual]) => name !== actual)),
+  };
   const shape = await readTableShape(session, detail.schema, detail.table);
   await session.query(dualWriteFunction(after, shape, await generatedSources(session, after, shape)));
   return after;
@@ -134,7 +143,8 @@ export async function findDualWrites(
 ): Promise<{ run: Omit<RunRef, 'digest' | 'generation'>; step: string; detail: DualWriteDetail }[]> {
   const rows = await session.query(
     `SELECT migration, version, epoch, step, detail->'dualWrite' AS detail FROM switchback.steps
-     WHERE kind = 'dual-write' AND state = 'applied' AND detail->'dualWrite'->>'schema' = $1 AND detail->'dualWrite'->>'table' = $2`,
+     WHERE kind = 'dual-write' AND state = 'applied' AND detail->'dualWrite'->>'schema' = $1 AND detail->'dualWrite'->>'table' = $2
+       AND EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'switchback'::regnamespace AND p.proname = detail->'dualWrite'->>'function')`,
     [schema, table],
   );
   return rows.map((row) => ({
@@ -144,23 +154,51 @@ export async function findDualWrites(
   }));
 }
 
-/** `rewriteDualWrite` for every dual write of the table that knows one of these columns, ledger included. */
+/** Every column that the dual write reads or writes, by the plan's names. */
+const touchedBy = ({ up, down, upReads, downReads }: DualWriteDetail): string[] => [
+  ...new Set([...Object.keys(up), ...Object.keys(down ?? {}), ...upReads, ...downReads]),
+];
+const writtenBy = ({ up, down }: DualWriteDetail): string[] => [...Object.keys(up), ...Object.keys(down ?? {})];
+
+/**
+ * Two dual writes over one column would have to run in an order that depends on who writes: whichever ran first would
+ * not see what the other one made of the row. Columns that both only read are no trouble.
+ */
+async function refuseOverlap(session: Queryable, detail: DualWriteDetail): Promise<void> {
+  for (const { run, step, detail: other } of await findDualWrites(session, detail.schema, detail.table)) {
+    const today = (names: string[]): string[] => names.map((name) => other.renamed[name] ?? name);
+    const shared =
+      writtenBy(detail).find((name) => today(touchedBy(other)).includes(name)) ??
+      touchedBy(detail).find((name) => today(writtenBy(other)).includes(name));
+    if (shared === undefined) continue;
+    throw new SwitchbackError(
+      'StatementFailed',
+      `column ${quoteIdentifier(shared)} of ${quoteTable(detail.schema, detail.table)} is kept in step by step "${step}" of migration "${run.migration}" already`,
+      {
+        hint: 'two dual writes can’t share a column that one of them writes: keep both in one step, or let the other one’s triggers be removed first',
+        fields: { table: detail.table, column: shared, migration: run.migration, step },
+      },
+    );
+  }
+}
+
+/** The dual writes of the table, by step and migration: for those who would pull it away from under them. */
+export const dualWritesInWords = async (session: Queryable, schema: string, table: string): Promise<string[]> =>
+  (await findDualWrites(session, schema, table)).map(
+    ({ run, step }) => `step "${step}" of migration "${run.migration}"`,
+  );
+
+/** Makes every dual write of the table follow a column's new name, ledger included. Answers with how many there were. */
 export async function renameInDualWrites(
   session: Queryable,
   schema: string,
   table: string,
-  renamed: Readonly<Record<string, string>>,
+  renamed: { from: string; to: string },
 ): Promise<number> {
   let rewritten = 0;
   for (const { run, step, detail } of await findDualWrites(session, schema, table)) {
-    const known = [
-      ...Object.keys(detail.up),
-      ...Object.keys(detail.down ?? {}),
-      ...detail.upReads,
-      ...detail.downReads,
-    ];
-    if (!Object.keys(renamed).some((name) => known.includes(name))) continue;
     const after = await rewriteDualWrite(session, detail, renamed);
+    if (after === null) continue;
     await session.query(
       `UPDATE switchback.steps SET detail = detail || jsonb_build_object('dualWrite', $5::jsonb)
        WHERE migration = $1 AND version = $2 AND epoch = $3 AND step = $4`,
@@ -234,6 +272,29 @@ async function refuseTriggers(session: Queryable, shape: TableShape, detail: Dua
       fields: { trigger: row['name'] ?? '' },
     },
   );
+}
+
+/** Triggers of others that run before ours see what is derived as it was before the write. */
+async function refuseReaders(session: Queryable, shape: TableShape, detail: DualWriteDetail): Promise<void> {
+  const rows = await session.query(
+    `SELECT quote_ident(t.tgname) AS name, t.tgrelid::regclass::text AS on_table, p.prosrc AS body FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+     WHERE (t.tgrelid = $1::oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree($1::oid))) AND NOT t.tgisinternal
+       AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled <> 'D' AND p.pronamespace <> 'switchback'::regnamespace
+     ORDER BY t.tgname`,
+    [shape.oid],
+  );
+  for (const row of rows) {
+    const column = Object.keys(detail.up).find((name) => namesWord(row['body'] ?? '', name));
+    if (column === undefined) continue;
+    throw new SwitchbackError(
+      'StatementFailed',
+      `trigger ${row['name']} on ${row['on_table']} names ${quoteIdentifier(column)}, which ours derives after it`,
+      {
+        hint: 'take the column out of the trigger’s function, or let the trigger run AFTER the write',
+        fields: { trigger: row['name'] ?? '', column },
+      },
+    );
+  }
 }
 
 async function generatedSources(

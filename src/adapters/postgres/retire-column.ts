@@ -25,6 +25,8 @@ export interface RetiredDetail extends ColumnName {
   retiredName: string;
   /** The name of its NOT NULL (below Postgres 18: of the check that stands in for it on return); null: it had none. */
   notNull: string | null;
+  /** Partitions with a NOT NULL of their own: it goes with the table's, and would come back under the table's name. */
+  ownNotNull: { schema: string; table: string; name: string }[];
   /** It has its name back; what is left is to look through the rows that NOT NULL holds again. */
   broughtBack: boolean;
 }
@@ -61,7 +63,8 @@ export async function retireColumn(work: RetireWork): Promise<string> {
     const detail = await planRetirement(work, transaction);
     for (const statement of retireStatements(detail)) await transaction.query(statement);
     const rewritten = await renameInDualWrites(transaction, column.schema, column.table, {
-      [column.column]: detail.retiredName,
+      from: column.column,
+      to: detail.retiredName,
     });
     await work.ledger.record(transaction, work.key, 'applied', { detail: { retired: detail } });
     return `"${column.table}.${column.column}" is out of use as "${detail.retiredName}"${rewritten > 0 ? '; its triggers keep it current' : ''}`;
@@ -97,7 +100,7 @@ async function planRetirement({ key, column }: RetireWork, transaction: Queryabl
       },
     );
   }
-  return { ...column, retiredName: name, notNull: found.notNull, broughtBack: false };
+  return { ...column, retiredName: name, notNull: found.notNull, ownNotNull: found.ownNotNull, broughtBack: false };
 }
 
 const refused = ({ schema, table, column }: ColumnName, what: string, hint: string): SwitchbackError =>
@@ -131,7 +134,10 @@ export async function bringBackColumn(work: RetireWork): Promise<string> {
     await assertStillRetired(transaction, retired);
     const server = await serverVersion(transaction);
     for (const statement of bringBackStatements(retired, server)) await transaction.query(statement);
-    await renameInDualWrites(transaction, column.schema, column.table, { [column.column]: column.column });
+    await renameInDualWrites(transaction, column.schema, column.table, {
+      from: retired.retiredName,
+      to: column.column,
+    });
     const next: RetiredDetail = { ...retired, broughtBack: true };
     await ledger.record(transaction, key, retired.notNull === null ? 'undone' : 'undoing', {
       detail: { retired: next },
@@ -144,7 +150,7 @@ export async function bringBackColumn(work: RetireWork): Promise<string> {
 }
 
 function bringBackStatements(
-  { schema, table, column, retiredName: name, notNull }: RetiredDetail,
+  { schema, table, column, retiredName: name, notNull, ownNotNull }: RetiredDetail,
   server: number,
 ): string[] {
   const alter = `ALTER TABLE ${quoteTable(schema, table)}`;
@@ -154,7 +160,11 @@ function bringBackStatements(
     server >= NAMED_NOT_NULL_SINCE
       ? `NOT NULL ${quoteIdentifier(column)}`
       : `CHECK (${quoteIdentifier(column)} IS NOT NULL)`;
-  return [back, `${alter} ADD CONSTRAINT ${quoteIdentifier(notNull)} ${held} NOT VALID`];
+  const own = ownNotNull.map(
+    (of) =>
+      `ALTER TABLE ${quoteTable(of.schema, of.table)} ADD CONSTRAINT ${quoteIdentifier(of.name)} NOT NULL ${quoteIdentifier(column)} NOT VALID`,
+  );
+  return [back, ...own, `${alter} ADD CONSTRAINT ${quoteIdentifier(notNull)} ${held} NOT VALID`];
 }
 
 async function assertStillRetired(
@@ -214,19 +224,30 @@ const serverVersion = async (session: Queryable): Promise<number> =>
 interface FoundColumn {
   inKey: boolean;
   notNull: string | null;
+  ownNotNull: RetiredDetail['ownNotNull'];
 }
 async function readColumn(session: Queryable, { schema, table, column }: ColumnName): Promise<FoundColumn | null> {
   const [row] = await session.query(
     `SELECT a.attnotnull AS not_null,
        (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]) AS named,
-       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attnum = ANY (k.conkey)) AS in_key
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attnum = ANY (k.conkey)) AS in_key,
+       (SELECT coalesce(json_agg(json_build_object('schema', pn.nspname, 'table', p.relname, 'name', k.conname) ORDER BY t.level DESC, k.oid), '[]')
+          FROM pg_partition_tree(c.oid) t JOIN pg_class p ON p.oid = t.relid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+            JOIN pg_attribute pa ON pa.attrelid = p.oid AND pa.attname = a.attname
+            JOIN pg_constraint k ON k.conrelid = p.oid AND k.contype = 'n' AND k.conkey = ARRAY[pa.attnum]
+              AND k.conname <> (SELECT o.conname FROM pg_constraint o WHERE o.conrelid = c.oid AND o.contype = 'n' AND o.conkey = ARRAY[a.attnum])
+          WHERE t.level > 0) AS own_not_null
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND a.attnum > 0 AND NOT a.attisdropped`,
     [schema, table, column],
   );
   if (row === undefined) return null;
   const standIn = `zz_not_null_${createHash('sha256').update(column).digest('hex').slice(0, 8)}`;
-  return { inKey: row['in_key'] === 't', notNull: row['not_null'] === 't' ? (row['named'] ?? standIn) : null };
+  return {
+    inKey: row['in_key'] === 't',
+    notNull: row['not_null'] === 't' ? (row['named'] ?? standIn) : null,
+    ownNotNull: JSON.parse(row['own_not_null'] ?? '[]') as RetiredDetail['ownNotNull'],
+  };
 }
 
 async function climb<T>(

@@ -13,7 +13,7 @@ import { assertWritable, columnOfTable, readTableShape, type TableShape } from '
  * Compares the rows of a table with what they should hold, in place: one statement sees the row and what is expected
  * of it in one snapshot, so that a concurrent write is never taken for a difference.
  *
- * Of a dual write each row is held to what its last writer makes fair. Where the new side was derived (marker 0, 2, 3)
+ * Of a dual write each row is held to what its last writer makes fair. Where the new side was derived (marker 0, 2 and above)
  * it must be `up` of the old side; where a client wrote the new side (marker 1) the old side must be `down` of it.
  */
 export interface Comparison {
@@ -68,7 +68,7 @@ export async function compareWithDualWrite(
     repairable: renamed.length === 0 ? `${marker} IS DISTINCT FROM 1` : 'false',
     assignments: [
       ...Object.entries(detail.up).map(([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`),
-      `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} = 2 THEN 3 ELSE 2 END`,
+      `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} IS NULL THEN 2 WHEN ${marker} = 0 THEN 3 ELSE ${marker} + 1 END`,
     ],
   };
 }
