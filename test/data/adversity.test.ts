@@ -1,4 +1,6 @@
-import { expect, test } from 'vitest';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
 import { walkRange } from '../../src/adapters/postgres/backfill.ts';
 import { Database } from '../../src/adapters/postgres/database.ts';
 import { effectBench } from '../harness/effect-context.ts';
@@ -101,7 +103,7 @@ test('a worker without superuser that may create in the database and owns the ta
 
 test('names in quotes, not ASCII, of 63 bytes, that are words of SQL and of PL/pgSQL, in another schema', async () => {
   const [schema, table] = ['Größe "x"', `${'ä'.repeat(30)}"Ü`.slice(0, 31)];
-  const [full, given, family] = ['new', 'old', `${'名'.repeat(21)}`];
+  const [full, given, family] = ['new', 'old', '名'.repeat(21)];
   const q = (of: string): string => `"${of.replaceAll('"', '""')}"`;
   const on = `${q(schema)}.${q(table)}`;
   const room =
@@ -419,4 +421,48 @@ test('a backfill without a dual write finds the rows that are inserted meanwhile
   expect(
     Number(await room.value('SELECT count(*) FROM public.users WHERE given_name IS NULL AND full_name IS NOT NULL')),
   ).toBeLessThanOrEqual(1);
+});
+
+/** A pooler as far as startup goes: it lets `options` fall, or refuses it. */
+async function pooler(to: URL, answer: 'drops' | 'refuses'): Promise<URL> {
+  const server = createServer((client) => {
+    client.on('error', () => undefined);
+    client.once('data', (startup) => {
+      if (answer === 'refuses') {
+        const fields = Buffer.from('SFATAL\0C08P01\0Munsupported startup parameter: options\0\0');
+        const head = Buffer.alloc(5, 'E');
+        head.writeInt32BE(fields.length + 4, 1);
+        client.end(Buffer.concat([head, fields]));
+        return;
+      }
+      const words = startup.toString('utf8', 8).split('\0');
+      const at = words.indexOf('options');
+      const kept = Buffer.from(words.toSpliced(at, 2).join('\0'));
+      const head = Buffer.from(startup.subarray(0, 8));
+      head.writeInt32BE(kept.length + 8, 0);
+      const upstream = connect(Number(to.port), to.hostname);
+      upstream.on('error', () => client.destroy());
+      upstream.write(Buffer.concat([head, kept]));
+      client.pipe(upstream).pipe(client);
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const url = new URL(to);
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return url;
+}
+
+test('a pooler that drops or refuses the settings of our sessions is named, and what to do', async () => {
+  const room = await dataRoom('CREATE TABLE t (a int)');
+  const begin = (url: URL) => effectBench(url.href);
+  await expect(begin(await pooler(new URL(room.url), 'drops'))).rejects.toMatchObject({
+    code: 'Unsupported',
+    message: expect.stringContaining('row_security, search_path'),
+    hint: expect.stringContaining("ALTER ROLE … SET row_security = 'off'"),
+  });
+  await expect(begin(await pooler(new URL(room.url), 'refuses'))).rejects.toMatchObject({
+    code: 'DatabaseUnreachable',
+    hint: expect.stringContaining('ignore_startup_parameters'),
+  });
 });

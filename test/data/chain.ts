@@ -1,5 +1,5 @@
 import { ddl } from '../../src/activities/ddl.ts';
-import type { Effect, EffectInput } from '../../src/activities/effect.ts';
+import type { Effect } from '../../src/activities/effect.ts';
 import { retire } from '../../src/activities/retire.ts';
 import { catalogJson, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
 import type { RunRef } from '../../src/messages/index.ts';
@@ -31,7 +31,7 @@ export function chain(bench: EffectBench, steps: readonly ChainStep[], run: Part
   const take = async (step: StepOf<Known>, direction: 'up' | 'down'): Promise<void> => {
     const of = parsed.find(({ id }) => 'of' in step && id === step.of) as StepOf<'dual-write'> | undefined;
     const input = bench.input<Kind>(step, { direction, of: of ?? null, run: bench.run(run) });
-    await (EFFECTS[step.uses] as Effect<Known>)[direction](input as EffectInput<Known>, bench.context());
+    await (EFFECTS[step.uses] as Effect<Known>)[direction](input, bench.context());
   };
   return {
     async up(ids) {

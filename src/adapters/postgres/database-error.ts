@@ -54,6 +54,12 @@ export function databaseError(thrown: unknown, database: string): SwitchbackErro
       fields: { database, sqlState: code },
     });
   }
+  if (/unsupported startup parameter/i.test(first.message ?? '')) {
+    return new SwitchbackError('DatabaseUnreachable', `database "${database}": ${first.message}`, {
+      hint: 'let the pooler ignore it (PgBouncer: ignore_startup_parameters = options) and set the settings for the role, as docs/operating.md says',
+      fields: { database, sqlState: code },
+    });
+  }
   if (code === '3D000') {
     return new SwitchbackError(
       'DatabaseUnreachable',

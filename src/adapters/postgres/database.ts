@@ -23,18 +23,21 @@ export interface DatabaseUrls {
 const CONNECT_TIMEOUT_MS = 5_000;
 const POOL_CONNECTIONS_MAX = 10;
 /** Fixed settings, so that text means the same in every session; `row_security = off` turns a filter into an error. */
-const SESSION_SETTINGS = [
-  '-c row_security=off',
-  '-c search_path=pg_catalog',
-  '-c DateStyle=ISO,YMD',
-  '-c IntervalStyle=postgres',
-  '-c TimeZone=UTC',
-  '-c extra_float_digits=1',
-  '-c statement_timeout=0',
-  '-c default_transaction_read_only=off',
+const SETTINGS: Readonly<Record<string, string>> = {
+  row_security: 'off',
+  search_path: 'pg_catalog',
+  DateStyle: 'ISO, YMD',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  extra_float_digits: '1',
+  statement_timeout: '0',
+  default_transaction_read_only: 'off',
   // A chunk must see rows as they are when it changes them, whatever the database or role is set to.
-  '-c default_transaction_isolation=read\\ committed',
-].join(' ');
+  default_transaction_isolation: 'read committed',
+};
+const SESSION_SETTINGS = Object.entries(SETTINGS)
+  .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
+  .join(' ');
 const asText = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
 
 class Session implements Queryable {
@@ -185,6 +188,24 @@ export class Database implements Queryable {
       client.release(broken);
     }
   }
+}
+
+/** A pooler may drop what we ask for at the start of a session: then nothing that we read or write can be trusted. */
+export async function assertSettings(session: Queryable, database: string): Promise<void> {
+  const names = Object.keys(SETTINGS);
+  const rows = await session.query('SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS n (name)', [
+    names,
+  ]);
+  const wrong = rows.filter((row) => row['value'] !== SETTINGS[row['name'] ?? '']).map((row) => row['name'] ?? '');
+  if (wrong.length === 0) return;
+  throw new SwitchbackError(
+    'Unsupported',
+    `the sessions of database "${database}" don't have our settings: ${wrong.join(', ')}; a pooler drops them`,
+    {
+      hint: `set them for the worker's role: ${wrong.map((name) => `ALTER ROLE … SET ${name} = '${SETTINGS[name]}'`).join('; ')}`,
+      fields: { database, settings: wrong.join(',') },
+    },
+  );
 }
 
 async function inTransaction<T>(session: Queryable, work: (session: Queryable) => Promise<T>): Promise<T> {

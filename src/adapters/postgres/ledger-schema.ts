@@ -1,4 +1,4 @@
-import type { Database } from './database.ts';
+import { assertSettings, type Database } from './database.ts';
 
 /**
  * The ledger's tables in each target database, and the home ledger's in one of them. Created and upgraded by the
@@ -182,6 +182,7 @@ const UPGRADE_LOCK = 7_311_904_402;
 /** Creates or upgrades the ledger. Several workers may call it at once; each upgrade happens once. */
 export async function upgradeLedger(database: Database, options: { home: boolean }): Promise<void> {
   await database.transaction(async (session) => {
+    await assertSettings(session, database.name);
     await session.query('SELECT pg_advisory_xact_lock($1::bigint)', [String(UPGRADE_LOCK)]);
     await session.query('CREATE SCHEMA IF NOT EXISTS switchback');
     await session.query(
