@@ -50,7 +50,7 @@ test.each(Object.keys(TABLES))('rolled back from every point, and up again, with
       await room.query('UPDATE public.users SET given_name = $2 WHERE id = $1', [row, 'Anna']);
     }
     await migration.down();
-    await migration.down();
+    if (at === steps.length - 1) await migration.down();
     expect(await schemaOf(room.bench)).toEqual(before);
     const family = at === 1 || at === 2 ? 'Changed' : 'Client';
     expect(await room.value('SELECT full_name FROM public.users WHERE id = $1', [row])).toBe(
