@@ -1,5 +1,5 @@
 import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
-import type { Heartbeat, Status, StepStatus } from '../messages/index.ts';
+import type { Heartbeat, StepState, Status, StepStatus } from '../messages/index.ts';
 
 /**
  * The live figures of long steps. They are the heartbeat details of the activities under way: a run's own state only
@@ -40,12 +40,15 @@ async function decodeHeartbeat(client: Client, payloads: Payloads): Promise<Hear
   }
 }
 
+/** In these states a step's activity may be under way. In any other, a heartbeat is older than what the run says. */
+const LIVE: readonly StepState[] = ['running', 'waiting', 'undoing'];
+
 /** `status` with the figures of the activities under way in place of what the run itself last knew. */
 export function withHeartbeats(status: Status, beats: ReadonlyMap<string, Heartbeat>): Status {
   if (beats.size === 0) return status;
   const merge = (step: StepStatus): StepStatus => {
     const beat = beats.get(step.id);
-    if (beat === undefined) return step;
+    if (beat === undefined || !LIVE.includes(step.state)) return step;
     return { ...step, progress: beat.progress ?? step.progress, note: beat.note ?? step.note };
   };
   return { ...status, phases: status.phases.map((phase) => ({ ...phase, steps: phase.steps.map(merge) })) };
