@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { Globals } from './globals.ts';
+import { type Globals, placeWords } from './globals.ts';
 import { withSession, type Session } from './session.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -48,7 +48,11 @@ export class Cli {
   #invocation<Options>(command: Command, args: (string | undefined)[], options: Options): Invocation<Options> {
     const globals = command.optsWithGlobals<Globals>();
     const { terminal } = this;
-    const shown: Terminal = globals.color === false ? { ...terminal, color: false } : terminal;
+    const shown: Terminal = {
+      ...terminal,
+      color: terminal.color && globals.color !== false,
+      program: [terminal.program, ...placeWords(globals)].join(' '),
+    };
     return {
       args,
       options,

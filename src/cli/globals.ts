@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import { shellArgument } from '../report/plain-text.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The options that every command takes. */
@@ -12,6 +13,14 @@ export interface Globals {
   profile?: string;
   taskQueue?: string;
   color?: boolean;
+}
+
+/** The options that say where to look, as they were given: a command that is shown to be typed next has to carry them. */
+export function placeWords({ config, address, namespace, profile, taskQueue }: Globals): string[] {
+  const given = { config, address, namespace, profile, 'task-queue': taskQueue };
+  return Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, shellArgument(value)],
+  );
 }
 
 /** Who asks or decides: `--as`, or the name of the account. */

@@ -20,10 +20,12 @@ describe('a wrong command line is exit code 2, on stderr alone', () => {
   it.each([
     [['graph', 'plan.yaml'], "unknown command 'graph'"],
     [['board'], "unknown command 'board'"],
-    [['aprove', 'x'], 'Did you mean approve?'],
+    [['aprove', 'x'], 'did you mean approve?'],
+    [['help', 'board'], "unknown command 'board'"],
+    [['--no-color'], 'a command is missing'],
     [['status'], "missing required argument 'name'"],
     [['approve', 'a', 'b', 'c'], 'too many arguments'],
-    [['status', 'x', '--jsno'], "unknown option '--jsno'; Did you mean --json?"],
+    [['status', 'x', '--jsno'], "unknown option '--jsno'; did you mean --json?"],
     [['status', 'x', '--as'], "option '--as <who>' argument missing"],
     [['start', 'no-such-plan.yaml'], 'plan "no-such-plan.yaml": there is no such file'],
     [['start', '.'], 'plan ".": it is a directory'],
@@ -54,6 +56,7 @@ describe('a wrong command line is exit code 2, on stderr alone', () => {
   it('shows the help where nothing is asked', async () => {
     const { code, out, err } = await play();
     expect(err).toContain('Usage: switchback');
+    expect(err).toContain('Exit codes:');
     expect(out).toBe('');
     expect(code).toBe(2);
   });
@@ -75,6 +78,9 @@ describe('help and version are answers', () => {
   });
   it('knows the options of a command', async () => {
     expect(await play('start', '--help')).toMatchObject({ code: 0, err: '', out: expect.stringContaining('--watch') });
+  });
+  it('shows with each command the options that all of them take', async () => {
+    expect((await play('approve', '--help')).out).toMatch(/--as <who>.*\n.*--comment <text>/);
   });
   it('tells the version', async () => {
     expect(await play('--version')).toMatchObject({

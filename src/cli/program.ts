@@ -18,13 +18,13 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   try {
     const program = programOf(cli);
     if (args.length === 0) {
-      terminal.err(program.helpInformation().trimEnd());
+      terminal.err(`${program.helpInformation().trimEnd()}\n${EPILOGUE}`);
       return EXIT.input;
     }
     await program.parseAsync([...args], { from: 'user' });
     return cli.exitCode;
   } catch (thrown) {
-    const error = thrown instanceof CommanderError ? usageError(thrown, terminal) : thrown;
+    const error = thrown instanceof CommanderError ? usageError(thrown, args, terminal) : thrown;
     if (error === null) return EXIT.done;
     const json = args.includes('--json');
     terminal.err(
@@ -56,6 +56,8 @@ export function programOf(cli: Cli): Command {
   // Errors are thrown and formatted in one place; only help and version are written by commander itself.
   for (const command of [program, ...program.commands]) {
     command.exitOverride();
+    // Whoever asks for the help of `approve` has to learn of --as there.
+    command.configureHelp({ showGlobalOptions: true });
     command.configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
       writeErr: () => undefined,
@@ -66,13 +68,23 @@ export function programOf(cli: Cli): Command {
 }
 
 /** What commander found wrong, in our form; null where it only showed the help or the version. */
-function usageError(error: CommanderError, { program }: Terminal): SwitchbackError | null {
+function usageError(error: CommanderError, args: readonly string[], { program }: Terminal): SwitchbackError | null {
   if (error.exitCode === 0) return null;
-  const [message = '', ...more] = error.message.replace(/^error: /, '').split('\n');
-  const suggestion = more.join(' ').replace(/^\(|\)$/g, '');
+  const [message = '', ...more] = wordsOf(error, args).split('\n');
+  const suggestion = more
+    .join(' ')
+    .replace(/^\(|\)$/g, '')
+    .replace(/^Did/, 'did');
   return new SwitchbackError('UsageInvalid', [message, suggestion].filter((part) => part !== '').join('; '), {
     hint: `${program} --help lists commands and options`,
   });
+}
+
+/** Where the help can't be shown as it was asked for, commander says only that it would have shown some. */
+function wordsOf({ code, message }: CommanderError, args: readonly string[]): string {
+  if (code !== 'commander.help') return message.replace(/^error: /, '');
+  const asked = args[args.indexOf('help') + 1];
+  return args.includes('help') && asked !== undefined ? `unknown command '${asked}'` : 'a command is missing';
 }
 
 function packageVersion(): string {

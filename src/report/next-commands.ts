@@ -1,4 +1,5 @@
 import { isEnd, type Status } from '../messages/index.ts';
+import { shellArgument } from './plain-text.ts';
 
 /** What a person can type next, whole, and why. */
 export interface NextCommand {
@@ -7,14 +8,12 @@ export interface NextCommand {
 }
 
 const WHO = 'you@example.com';
-/** Names are DNS labels and gates labels with a slash; whatever else came is quoted for the shell. */
-const argument = (text: string): string => (/^[\w./@:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** What may be typed now. `program` is how this command line is called here, such as `npx switchback`. */
 export function nextCommands(status: Status, program: string): NextCommand[] {
-  const name = argument(status.name);
+  const name = shellArgument(status.name);
   const line = (verb: string, about = '', as = true): string =>
-    [program, verb, name, about === '' ? '' : argument(about), as ? `--as ${WHO}` : '']
+    [program, verb, name, about === '' ? '' : shellArgument(about), as ? `--as ${WHO}` : '']
       .filter((part) => part !== '')
       .join(' ');
   if (isEnd(status.status)) return [{ why: 'what was done', command: line('report', '', false) }];

@@ -55,3 +55,7 @@ export function wrap(text: string, columns: number): string[] {
   if (line !== '') lines.push(line);
   return lines;
 }
+
+/** An argument as it is typed: names and gates as they are, whatever else came is quoted for the shell. */
+export const shellArgument = (text: string): string =>
+  /^[\w./@:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

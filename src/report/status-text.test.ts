@@ -82,6 +82,16 @@ describe('statusText', () => {
     expect(text).toContain('failed: [2Jrubbish second');
   });
 
+  it('cuts no reason of a refusal, however narrow the screen', () => {
+    const reason = 'you@example.com holds none of the roles asked for: dba';
+    const message = `approve ${JSON.stringify({ gate: 'migrate/after', by: 'you@example.com' })}`;
+    const text = statusText(sampleStatus({ refused: [{ message, reason, at: '2026-03-01T10:00:00Z' }] }), {
+      ...options,
+      width: 40,
+    });
+    expect(text.replace(/\s+/g, ' ')).toContain(reason);
+  });
+
   it('colours only when asked', () => {
     expect(statusText(sampleStatus(), options)).not.toContain('\u001b');
     expect(statusText(sampleStatus(), { ...options, color: true })).toContain('\u001b[36mrunning\u001b[0m');

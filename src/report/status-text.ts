@@ -143,9 +143,11 @@ function gateLines(status: Status, width: number, paint: Paint): string[] {
 function refusedLines(status: Status, width: number, paint: Paint): string[] {
   if (status.refused.length === 0) return [];
   const last = status.refused.slice(-REFUSED_SHOWN_MAX);
-  const lines = last.map(({ at, message, reason }) =>
-    fit(`  ${instant(at)} ${oneLine(message)}: ${oneLine(reason)}`, width),
-  );
+  // The reason is what a person has to read; of the message its verb tells enough, and the report has it whole.
+  const lines = last.flatMap(({ at, message, reason }) => [
+    fit(`  ${instant(at)} ${oneLine(message)}`, width),
+    ...wrap(oneLine(reason), width - 4).map((line) => `    ${line}`),
+  ]);
   const more = status.refused.length - last.length;
   return [
     '',

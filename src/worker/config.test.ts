@@ -218,6 +218,7 @@ describe('a wrong configuration', () => {
   });
 
   it('names a file that is not there', () => {
-    expect(() => loadConfig({ file: join(dir, 'none.yaml'), env: {} })).toThrow(/none\.yaml can't be read \(ENOENT\)/);
+    expect(() => loadConfig({ file: join(dir, 'none.yaml'), env: {} })).toThrow(/none\.yaml: there is no such file/);
+    expect(() => loadConfig({ file: dir, env: {} })).toThrow(/: it is a directory/);
   });
 });

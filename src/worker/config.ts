@@ -50,7 +50,13 @@ export function readConfig({ file, env }: ConfigSource): ConfigFile {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw configInvalid([`${resolve(path)} can't be read (${code})`], 'name the file with --config');
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EISDIR'
+          ? 'it is a directory'
+          : `it can't be read (${code})`;
+    throw configInvalid([`${resolve(path)}: ${why}`], '--config takes the path of a configuration file');
   }
   return parseConfig(text, path, env);
 }

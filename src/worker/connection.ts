@@ -4,9 +4,14 @@ import { SwitchbackError } from '../messages/index.ts';
 import type { Config } from './config.ts';
 
 /** Temporal's address, namespace, API key and TLS: the standard `TEMPORAL_*` variables or profile, else `switchback dev`'s. */
-export function connectionOptions(config: Config): { options: NativeConnectionOptions; namespace: string } {
+export function connectionOptions(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+): { options: NativeConnectionOptions; namespace: string } {
   try {
-    const { connectionOptions: given, namespace } = loadClientConnectConfig();
+    const { connectionOptions: given, namespace } = loadClientConnectConfig({
+      overrideEnvVars: Object.fromEntries(Object.entries(env).filter(isSet)),
+    });
     return { options: { ...given, ...config.temporal }, namespace: namespace ?? 'default' };
   } catch (error) {
     throw new SwitchbackError(
@@ -19,3 +24,5 @@ export function connectionOptions(config: Config): { options: NativeConnectionOp
     );
   }
 }
+
+const isSet = (entry: [string, string | undefined]): entry is [string, string] => entry[1] !== undefined;

@@ -6,15 +6,25 @@ import { serveHealth } from './health.ts';
 import { createLog, installRuntime } from './telemetry.ts';
 import { startWorker } from './worker.ts';
 
+/** What a worker starts from. */
+export interface WorkerOptions {
+  configFile: string | null;
+  /** For the configuration and for Temporal's `TEMPORAL_*` variables; those of the process where left out. */
+  env?: NodeJS.ProcessEnv;
+  /** Instead of the configuration's. */
+  taskQueue?: string;
+}
+
 /** Runs a worker until SIGTERM or SIGINT; answers with the exit code. */
-export async function runWorker(options: { configFile: string | null; env?: NodeJS.ProcessEnv }): Promise<number> {
-  const config = loadConfig({ file: options.configFile, env: options.env ?? process.env });
+export async function runWorker({ configFile, env = process.env, taskQueue }: WorkerOptions): Promise<number> {
+  const read = loadConfig({ file: configFile, env });
+  const config = taskQueue === undefined ? read : { ...read, taskQueue };
   const log = createLog(config.log.level);
   installRuntime(log);
   let state = () => 'STARTING';
   const health = await serveHealth(config.health, () => state());
   try {
-    const worker = await startWorker(config, log);
+    const worker = await startWorker(config, log, env);
     state = worker.state;
     const stop = (signal: NodeJS.Signals) => {
       log.info({ signal }, 'shutting down');

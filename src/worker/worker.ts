@@ -30,8 +30,12 @@ export interface RunningWorker {
 }
 
 /** Connects and starts to poll. Throws `TemporalUnreachable` or `ConfigInvalid`. */
-export async function startWorker(config: Config, log: Logger): Promise<RunningWorker> {
-  const { options, namespace } = connectionOptions(config);
+export async function startWorker(
+  config: Config,
+  log: Logger,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<RunningWorker> {
+  const { options, namespace } = connectionOptions(config, env);
   let connection: NativeConnection;
   try {
     connection = await NativeConnection.connect(options);

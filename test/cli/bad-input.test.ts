@@ -98,7 +98,7 @@ spec:
 describe('a wrong command line', () => {
   test('exit 2, what was wrong, what was meant; nothing on stdout', async () => {
     const { code, stdout, stderr } = await runCli(['aprove', 'x'], nowhere);
-    expect(stderr).toMatch(/^error UsageInvalid: unknown command 'aprove'; Did you mean approve\?\nhint: /);
+    expect(stderr).toMatch(/^error UsageInvalid: unknown command 'aprove'; did you mean approve\?\nhint: /);
     expect(stdout).toBe('');
     expect(code).toBe(2);
   });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { extname } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SwitchbackError } from '../../messages/index.ts';
 import type { CommandMaker } from '../cli.ts';
@@ -27,7 +27,9 @@ export const demo: CommandMaker = (cli) =>
   );
 
 async function runToEnd(main: string, args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: 'inherit' });
+  // The demo's plan and data are named as seen from the top of the checkout, wherever this was typed.
+  const top = join(dirname(main), '..', '..');
+  const child = spawn(process.execPath, [main, ...args], { stdio: 'inherit', cwd: top });
   // Ctrl-C reaches the child by itself, as it shares the terminal; we only wait until it has cleaned up.
   const wait = (): void => undefined;
   const pass = (): void => void child.kill('SIGTERM');

@@ -32,7 +32,7 @@ export const start: CommandMaker = (cli) =>
         const { started, digest } = begun;
         print({ name: begun.handle.name, started, digest, workflowId, runId, link: temporal, result: ended }, () =>
           [
-            ended === null ? begunText(begun) : `"${ended.name}" ${ended.outcome}: ${ended.message}`,
+            ended === null ? begunText(begun) : endedText(ended),
             ...(ended === null ? [`follow it: ${terminal.program} watch ${begun.handle.name}`] : []),
             ...(temporal === null ? [] : [`or look at ${temporal}`]),
           ].join('\n'),
@@ -42,6 +42,9 @@ export const start: CommandMaker = (cli) =>
     },
     (command) => command.option('--watch', 'follow it to its end'),
   );
+
+const endedText = ({ name, outcome, message }: MigrationResult): string =>
+  outcome === 'nothing-to-do' ? `"${name}": ${message}` : `"${name}" ${outcome}: ${message}`;
 
 const begunText = ({ handle, started }: StartedMigration): string =>
   started ? `started "${handle.name}"` : `"${handle.name}" runs already, with this very plan; nothing was started`;
@@ -58,7 +61,7 @@ async function followAndTell(
   const code = await watched();
   const ended = await Promise.race([result, delay(RESULT_AFTER_END_MS, null)]);
   waiting.abort();
-  if (ended?.outcome === 'nothing-to-do') say(`nothing to do: ${ended.message}`);
+  if (ended?.outcome === 'nothing-to-do') say(ended.message);
   return code;
 }
 
