@@ -46,7 +46,7 @@ export class GuardWatch {
     this.#silentLooks.set(guard.name, 0);
     if (reading.holds) return { seen: true, note: `${guard.name} ok (${reading.reason})` };
     throw new SwitchbackError('GuardTripped', `guard "${guard.name}" was breached: ${reading.reason}`, {
-      hint: 'the step was stopped; look at what the guard measures before you `retry`',
+      hint: 'the step was stopped; look at what the guard measures before you try again',
       fields: { guard: guard.name, observed: reading.observed },
     });
   }
