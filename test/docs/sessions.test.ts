@@ -28,12 +28,10 @@ test('docs/getting-started.md works when followed from top to bottom', { timeout
     expect(found).toHaveLength(1);
     return found[0]?.text ?? '';
   };
-  const [dev, check, start, ...rest] = blocks.filter(({ mark }) => mark === 'session').flatMap(commandsOf) as [
-    string,
-    string,
-    string,
-    ...string[],
-  ];
+  const lines = blocks.filter(({ mark }) => mark === 'session').flatMap(commandsOf);
+  const [dev, check, start] = lines as [string, string, string];
+  const undone = lines.filter((line) => line.includes('price-label'));
+  const rest = lines.slice(3).filter((line) => !undone.includes(line));
   const session = new PageSession();
   const write = (name: string, text: string): void => writeFileSync(join(session.dir, name), text);
 
@@ -47,10 +45,12 @@ test('docs/getting-started.md works when followed from top to bottom', { timeout
     shop,
     only(({ language }) => language === 'sql'),
   );
-  write(
-    'price-cents.yaml',
-    only(({ language, text }) => language === 'yaml' && text.includes('apiVersion')),
-  );
+  for (const name of ['price-cents', 'price-label']) {
+    write(
+      `${name}.yaml`,
+      only(({ language, text }) => language === 'yaml' && text.includes(`{name: ${name},`)),
+    );
+  }
   expect(await session.type(check).ended).toMatchObject({ code: 0 });
 
   const watch = session.type(start);
@@ -67,6 +67,13 @@ test('docs/getting-started.md works when followed from top to bottom', { timeout
   const again = await session.type(start).ended;
   expect(again).toMatchObject({ code: 0 });
   expect(again.output).toMatch(/nothing to do/);
+
+  expect(undone).toHaveLength(2);
+  for (const line of undone) expect(await session.type(line).ended).toMatchObject({ code: 0 });
+  const end = await session.type('npm run -s switchback -- watch price-label').ended;
+  expect(end).toMatchObject({ code: 1, output: expect.stringContaining('changed our mind') });
+  const columns = "SELECT count(*) AS left FROM information_schema.columns WHERE column_name = 'price_label'";
+  expect((await execute(shop, columns)).rows).toEqual([{ left: '0' }]);
 });
 
 /** Approves as soon as it is asked. */
