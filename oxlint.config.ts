@@ -10,7 +10,7 @@ interface Rule {
   typeOnly?: readonly string[];
   packages?: readonly string[];
 }
-const ADAPTER_RULE: Rule = { may: ['messages', 'plan'] };
+const ADAPTER_RULE: Rule = { may: ['messages', 'plan'], typeOnly: ['sql'] };
 const TABLE: Record<string, Rule> = {
   messages: { may: [], packages: [] },
   plan: { may: ['messages'] },

@@ -1,0 +1,125 @@
+/**
+ * What the live catalog says of the schema that a plan's statements are about: the port between the pure rules here and
+ * the adapter that reads the catalog. Row counts are Postgres's estimates; sizes are in bytes and may be over 2^53 only
+ * in theory, so they are numbers. Names are as stored, without quotes.
+ */
+export interface SchemaFacts {
+  /** `server_version_num`: 140023, 180004. */
+  serverVersion: number;
+  role: RoleFacts;
+  /** How much the database may still grow, in bytes; null where nobody has said and it can't be seen. */
+  roomBytes: number | null;
+  relations: readonly RelationFacts[];
+  types: readonly TypeFacts[];
+  functions: readonly FunctionFacts[];
+  /** Schemas that exist, and whether the worker's role may create in them. */
+  schemas: readonly { name: string; mayCreate: boolean }[];
+  /** Statements of clients in pg_stat_statements that name one of the relations; null where it isn't installed. */
+  clientStatements: readonly string[] | null;
+  /** Sessions whose snapshot is older than a minute, oldest first: CONCURRENTLY waits for them. */
+  oldSnapshots: readonly { pid: string; application: string; ageSeconds: number }[];
+}
+export interface RoleFacts {
+  name: string;
+  superuser: boolean;
+  /** May read all rows where row security is on: owner without FORCE, BYPASSRLS or superuser. */
+  bypassesRowSecurity: boolean;
+  mayCreateInDatabase: boolean;
+}
+
+export type RelationKind = 'table' | 'partitioned' | 'view' | 'materialized view' | 'foreign' | 'index' | 'sequence';
+export interface RelationFacts {
+  schema: string;
+  name: string;
+  kind: RelationKind;
+  /** Made by an earlier statement of the same plan: nobody uses it yet. */
+  fresh: boolean;
+  /** Estimated rows, partitions included; null where the table was never analyzed. */
+  rows: number | null;
+  /** Heap and TOAST with all partitions, in bytes; 0 says that it never held a row, or was truncated. */
+  heapBytes: number;
+  indexBytes: number;
+  /** Whether the worker's role owns it (or is a member of its owner): ALTER and DROP need that. */
+  owned: boolean;
+  rowSecurity: { enabled: boolean; forced: boolean };
+  /** Publications that it is in, and subscriptions that write it. */
+  replicatedBy: readonly string[];
+  columns: readonly ColumnFacts[];
+  constraints: readonly ConstraintFacts[];
+  indexes: readonly IndexFacts[];
+  triggers: readonly { name: string; definition: string; enabled: boolean }[];
+  /** Partitions of every level, parents before their children. */
+  partitions: readonly { schema: string; name: string; parent: { schema: string; name: string }; leaf: boolean }[];
+  /** What it is a partition or an heir of. */
+  parents: readonly { schema: string; name: string }[];
+  /** Views and materialized views that read it. */
+  readBy: readonly { schema: string; name: string; kind: 'view' | 'materialized view'; columns: readonly string[] }[];
+  /** Foreign keys of other tables that point at it. */
+  referencedBy: readonly { schema: string; table: string; constraint: string; columns: readonly string[] }[];
+  /** For an index: its table. Otherwise null. */
+  of: { schema: string; name: string } | null;
+}
+export interface ColumnFacts {
+  name: string;
+  /** As `format_type` prints it: `character varying(20)`, `numeric(10,2)`. */
+  type: string;
+  notNull: boolean;
+  default: string | null;
+  generated: boolean;
+  identity: boolean;
+  collation: string | null;
+  /** Share of NULLs by the statistics, 0 … 1; null where there are none. */
+  nullShare: number | null;
+  /** Average width in bytes by the statistics; null where there are none. */
+  widthBytes: number | null;
+}
+export interface ConstraintFacts {
+  name: string;
+  kind: 'primary' | 'unique' | 'check' | 'foreign' | 'exclusion' | 'not null';
+  columns: readonly string[];
+  validated: boolean;
+  deferrable: boolean;
+  /** As `pg_get_constraintdef` prints it. */
+  definition: string;
+  references: { schema: string; name: string; columns: readonly string[] } | null;
+}
+export interface IndexFacts {
+  name: string;
+  /** Key columns in order; null for an expression. */
+  columns: readonly (string | null)[];
+  unique: boolean;
+  valid: boolean;
+  partial: boolean;
+  /** The constraint that it serves. */
+  constraint: string | null;
+  method: string;
+  /** As `pg_get_indexdef` prints it. */
+  definition: string;
+  bytes: number;
+}
+export interface TypeFacts {
+  schema: string;
+  name: string;
+  kind: 'enum' | 'domain' | 'composite' | 'range' | 'base';
+  labels: readonly string[];
+  owned: boolean;
+  /** Columns of that type: what a change of the type reaches. */
+  usedBy: readonly { schema: string; table: string; column: string }[];
+}
+export interface FunctionFacts {
+  schema: string;
+  name: string;
+  /** As `pg_get_function_identity_arguments` prints it. */
+  arguments: string;
+  result: string;
+  volatility: 'immutable' | 'stable' | 'volatile';
+  securityDefiner: boolean;
+  /** Whether its settings fix the search_path. */
+  fixedSearchPath: boolean;
+  language: string;
+  owned: boolean;
+}
+
+/** The relation of that name, or undefined where the catalog has none. */
+export const relationOf = (facts: SchemaFacts, schema: string, name: string): RelationFacts | undefined =>
+  facts.relations.find((relation) => relation.schema === schema && relation.name === name);
