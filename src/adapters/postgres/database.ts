@@ -179,12 +179,18 @@ export class Database implements Queryable {
       throw databaseError(error, this.name);
     }
     let broken = false;
+    // The pool listens only while the connection is idle: one that dies between two statements would end the process.
+    const died = (): void => {
+      broken = true;
+    };
+    client.on('error', died);
     try {
       return await work(new Session(client, this.name));
     } catch (error) {
-      broken = error instanceof SwitchbackError && error.code === 'DatabaseUnreachable';
+      broken ||= error instanceof SwitchbackError && error.code === 'DatabaseUnreachable';
       throw error;
     } finally {
+      client.off('error', died);
       client.release(broken);
     }
   }
