@@ -12,12 +12,14 @@ export interface SchemaFacts {
   relations: readonly RelationFacts[];
   types: readonly TypeFacts[];
   functions: readonly FunctionFacts[];
-  /** Schemas that exist, and whether the worker's role may create in them. */
-  schemas: readonly { name: string; mayCreate: boolean }[];
+  /** Schemas that exist, whether the worker's role may create in them, and how many tables and views they hold. */
+  schemas: readonly { name: string; mayCreate: boolean; relations?: number }[];
   /** Statements of clients in pg_stat_statements that name one of the relations; null where it isn't installed. */
   clientStatements: readonly string[] | null;
   /** Sessions whose snapshot is older than a minute, oldest first: CONCURRENTLY waits for them. */
   oldSnapshots: readonly { pid: string; application: string; ageSeconds: number }[];
+  /** Extensions that are installed, with their versions. */
+  extensions?: readonly { name: string; version: string }[];
 }
 export interface RoleFacts {
   name: string;
@@ -58,6 +60,36 @@ export interface RelationFacts {
   referencedBy: readonly { schema: string; table: string; constraint: string; columns: readonly string[] }[];
   /** For an index: its table. Otherwise null. */
   of: { schema: string; name: string } | null;
+  /** How it is kept and who may use it; absent for what the plan itself makes. */
+  standing?: StandingFacts;
+}
+/** How a relation is kept and who may use it. */
+export interface StandingFacts {
+  owner: string;
+  policies: readonly { name: string; command: string; permissive: boolean }[];
+  /** What others than the owner may do with it, columns' grants included; PUBLIC in capitals. */
+  grants: readonly { grantee: string; privilege: string }[];
+  persistence: 'permanent' | 'unlogged' | 'temporary';
+  /** `fillfactor=70`, `autovacuum_enabled=false`. */
+  options: readonly string[];
+  replicaIdentity: 'default' | 'nothing' | 'full' | 'index';
+  /** Of a partition, as `pg_get_expr` prints it: `DEFAULT`, `FOR VALUES IN (1)`. Otherwise null. */
+  bound: string | null;
+  /** Of a partitioned table, as `pg_get_partkeydef` prints it: `RANGE (at)`. Otherwise null. */
+  partitionKey: string | null;
+  sequence: SequenceFacts | null;
+}
+/** A sequence; its numbers can be over 2^53, so they are texts. */
+export interface SequenceFacts {
+  type: 'smallint' | 'integer' | 'bigint';
+  /** The last value given out; null where none was, or it may not be read. */
+  last: string | null;
+  minimum: string;
+  maximum: string;
+  increment: string;
+  cycles: boolean;
+  /** Columns that it feeds: their default names it, they own it, or they are identity columns. */
+  feeds: readonly { schema: string; table: string; column: string; identity: boolean }[];
 }
 export interface ColumnFacts {
   name: string;
@@ -118,6 +150,16 @@ export interface FunctionFacts {
   fixedSearchPath: boolean;
   language: string;
   owned: boolean;
+  /** What calls it, by the catalog: bodies of other functions don't show. */
+  usedBy?: readonly FunctionUse[];
+}
+export interface FunctionUse {
+  kind: 'trigger' | 'index' | 'constraint' | 'default' | 'generated column' | 'view' | 'policy';
+  schema: string;
+  /** The table, or the view itself. */
+  relation: string;
+  /** Of the trigger, index, constraint, column or policy; of a view its own. */
+  name: string;
 }
 
 /** The relation of that name, or undefined where the catalog has none. */
