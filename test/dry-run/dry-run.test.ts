@@ -1,0 +1,126 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { dryRun, type DryRun } from '../../src/cli/dry-run/dry-run.ts';
+import { Database } from '../../src/adapters/postgres/database.ts';
+import { catalogDigest, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
+import { checkPlan } from '../../src/plan/file/index.ts';
+import type { PlanInput } from '../../src/plan/index.ts';
+import { freshDatabase } from '../harness/servers.ts';
+import { DOWN, splitPlan, UP } from '../harness/names.ts';
+
+async function original(setUp: string): Promise<{ url: string; database: Database }> {
+  const { url } = await freshDatabase('dry');
+  const database = new Database('app', { url });
+  onTestFinished(() => database.close());
+  await database.query(setUp);
+  return { url, database };
+}
+
+async function run(plan: PlanInput, url: string, lines: string[] = []): Promise<DryRun> {
+  const checked = await checkPlan(plan);
+  if (!checked.ok) throw new Error(JSON.stringify(checked.problems));
+  return dryRun({
+    plan: checked.plan,
+    digest: checked.digest,
+    urls: { app: { url } },
+    say: (line) => lines.push(line),
+  });
+}
+
+const USERS = 'CREATE TABLE public.users (id bigint PRIMARY KEY, full_name text NOT NULL)';
+const on = { database: 'app' } as const;
+
+test('a plan that comes back: what changes, how it comes back and the locks really taken', async () => {
+  const { url, database } = await original(USERS);
+  await database.query(`INSERT INTO public.users SELECT n, 'a b' FROM generate_series(1, 1000) n`);
+  const before = await database.session(async (session) => catalogDigest(await catalogSnapshot(session)));
+  const plan = splitPlan('dry', [
+    {
+      name: 'expand',
+      steps: [
+        {
+          id: 'index',
+          uses: 'ddl',
+          ...on,
+          needs: ['columns'],
+          up: 'CREATE INDEX CONCURRENTLY by_name ON users (given_name)',
+        },
+        {
+          id: 'columns',
+          uses: 'ddl',
+          ...on,
+          up: 'ALTER TABLE users ADD COLUMN given_name text; ALTER TABLE users ADD COLUMN family_name text',
+        },
+      ],
+    },
+    { name: 'sync', steps: [{ id: 'sync', uses: 'dual-write', ...on, table: 'users', up: UP, down: DOWN }] },
+  ]);
+  const lines: string[] = [];
+  const result = await run(plan, url, lines);
+  expect(result).toMatchObject({ ok: true, problems: [], left: [] });
+  expect(result.effects.map(({ step, direction }) => `${step} ${direction}`)).toEqual([
+    'columns up',
+    'index up',
+    'sync up',
+    'sync down',
+    'index down',
+    'columns down',
+  ]);
+  expect(result.databases).toMatchObject([{ name: 'app', missing: [], notBack: [] }]);
+  expect(result.databases[0]?.changed).toContain('+ column "public.users.given_name" text');
+  const taken = result.effects[0]?.transactions.map(({ statements, locks }) => ({ statements, locks }));
+  expect(taken?.[0]).toEqual({
+    statements: ['ALTER TABLE users ADD COLUMN given_name text'],
+    locks: [{ schema: 'public', relation: 'users', mode: 'ACCESS EXCLUSIVE' }],
+  });
+  expect(result.effects[1]?.transactions.map(({ locks }) => locks)).toContain(null);
+  expect(lines).toContain('round 2 of 2: columns, back');
+  // The original has only been looked at.
+  expect(await database.session(async (session) => catalogDigest(await catalogSnapshot(session)))).toBe(before);
+  expect(await database.query("SELECT to_regnamespace('switchback') AS ledger")).toEqual([{ ledger: null }]);
+});
+
+test('a plan that fails half-way says where, and what is left of it', async () => {
+  const { url } = await original(`${USERS}; CREATE VIEW public.names AS SELECT full_name FROM public.users`);
+  const result = await run(
+    splitPlan('dry', [
+      {
+        name: 'expand',
+        steps: [
+          {
+            id: 'columns',
+            uses: 'ddl',
+            ...on,
+            up: 'ALTER TABLE users ADD COLUMN a text; ALTER TABLE users ADD COLUMN full_name text',
+          },
+        ],
+      },
+    ]),
+    url,
+  );
+  expect(result.ok).toBe(false);
+  expect(result.problems).toEqual([expect.stringContaining('column "full_name" of relation "users" already exists')]);
+  expect(result.databases[0]).toMatchObject({ changed: ['+ column "public.users.a" text'], notBack: [] });
+});
+
+test('a `down` that does not bring everything back is told', async () => {
+  const { url } = await original(USERS);
+  const result = await run(
+    splitPlan('dry', [
+      {
+        name: 'expand',
+        steps: [
+          {
+            id: 'columns',
+            uses: 'ddl',
+            ...on,
+            up: 'ALTER TABLE users ADD COLUMN a text; ALTER TABLE users ADD COLUMN b text',
+            down: 'ALTER TABLE users DROP COLUMN a',
+          },
+        ],
+      },
+    ]),
+    url,
+  );
+  expect(result.ok).toBe(false);
+  expect(result.problems[0]).toBe('app is not as before: + column "public.users.b" text');
+});
