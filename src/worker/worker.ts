@@ -3,7 +3,7 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
 import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
-import { DEFAULT_TASK_QUEUE, SEARCH_ATTRIBUTES, SwitchbackError } from '../messages/index.ts';
+import { SEARCH_ATTRIBUTES, SwitchbackError } from '../messages/index.ts';
 import type { Config } from './config.ts';
 import { createDeps } from './deps.ts';
 import { connectionOptions } from './connection.ts';
@@ -54,7 +54,7 @@ export async function startWorker(
       ...WORKER_OPTIONS,
       connection,
       namespace,
-      taskQueue: config.taskQueue || DEFAULT_TASK_QUEUE,
+      taskQueue: config.taskQueue,
       workflowBundle: await workflowBundle(log),
       activities: createActivities(deps.deps),
     });

@@ -1,8 +1,5 @@
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { walkRange } from '../../src/adapters/postgres/backfill.ts';
-import { Database } from '../../src/adapters/postgres/database.ts';
 import { effectBench } from '../harness/effect-context.ts';
 import { chain, schemaOf, splitSteps } from './chain.ts';
 import { dataRoom, effects, users } from './room.ts';
@@ -340,23 +337,6 @@ test('a worker that comes to a range which another one has finished, and the pro
   expect(seen).toEqual([false]);
 });
 
-test('options in a database’s URL come on top of ours, not instead of them', async () => {
-  const room = await dataRoom('CREATE TABLE t (a int)');
-  const url = new URL(room.url);
-  url.searchParams.set('options', '-c work_mem=8MB -c row_security=on');
-  url.searchParams.set('application_name', 'elsewhere');
-  url.searchParams.set('sslmode', 'disable');
-  const database = new Database('app', { url: url.href });
-  try {
-    const [row] = await database.query(
-      "SELECT current_setting('row_security') AS rls, current_setting('search_path') AS path, current_setting('work_mem') AS mem, current_setting('TimeZone') AS zone",
-    );
-    expect(row).toEqual({ rls: 'off', path: 'pg_catalog', mem: '8MB', zone: 'UTC' });
-  } finally {
-    await database.close();
-  }
-});
-
 test.each(['dual-write', 'backfill', 'verify'] as const)(
   '%s that waits for a table which someone holds can be stopped',
   async (kind) => {
@@ -394,75 +374,3 @@ test.each(['dual-write', 'backfill', 'verify'] as const)(
   },
   15_000,
 );
-
-test('a backfill without a dual write finds the rows that are inserted meanwhile, behind its cursor too', async () => {
-  const room = await dataRoom(users(2_000));
-  const over = new AbortController();
-  let at = 0;
-  const client = async (): Promise<void> => {
-    for (; !over.signal.aborted; at++)
-      await room.query("INSERT INTO public.users (id, full_name) VALUES ($1, 'Late Comer')", [
-        at % 2 === 0 ? -at - 1 : 10_000 + at,
-      ]);
-  };
-  const clients = client();
-  const running = effects.backfill.up(
-    room.backfill({
-      set: { given_name: "split_part(full_name, ' ', 1)" },
-      where: 'given_name IS NULL AND full_name IS NOT NULL',
-      chunk: { rows: 20, fixed: true },
-      throttle: { maxRowsPerSecond: 4_000 },
-    }),
-    room.bench.context({ onNote: () => (at > 60 ? over.abort() : undefined) }),
-  );
-  await running.finally(() => over.abort());
-  await clients;
-  expect(at).toBeGreaterThan(20);
-  expect(
-    Number(await room.value('SELECT count(*) FROM public.users WHERE given_name IS NULL AND full_name IS NOT NULL')),
-  ).toBeLessThanOrEqual(1);
-});
-
-/** A pooler as far as startup goes: it lets `options` fall, or refuses it. */
-async function pooler(to: URL, answer: 'drops' | 'refuses'): Promise<URL> {
-  const server = createServer((client) => {
-    client.on('error', () => undefined);
-    client.once('data', (startup) => {
-      if (answer === 'refuses') {
-        const fields = Buffer.from('SFATAL\0C08P01\0Munsupported startup parameter: options\0\0');
-        const head = Buffer.alloc(5, 'E');
-        head.writeInt32BE(fields.length + 4, 1);
-        client.end(Buffer.concat([head, fields]));
-        return;
-      }
-      const words = startup.toString('utf8', 8).split('\0');
-      const at = words.indexOf('options');
-      const kept = Buffer.from(words.toSpliced(at, 2).join('\0'));
-      const head = Buffer.from(startup.subarray(0, 8));
-      head.writeInt32BE(kept.length + 8, 0);
-      const upstream = connect(Number(to.port), to.hostname);
-      upstream.on('error', () => client.destroy());
-      upstream.write(Buffer.concat([head, kept]));
-      client.pipe(upstream).pipe(client);
-    });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  const url = new URL(to);
-  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return url;
-}
-
-test('a pooler that drops or refuses the settings of our sessions is named, and what to do', async () => {
-  const room = await dataRoom('CREATE TABLE t (a int)');
-  const begin = (url: URL) => effectBench(url.href);
-  await expect(begin(await pooler(new URL(room.url), 'drops'))).rejects.toMatchObject({
-    code: 'Unsupported',
-    message: expect.stringContaining('row_security, search_path'),
-    hint: expect.stringContaining("ALTER ROLE … SET row_security = 'off'"),
-  });
-  await expect(begin(await pooler(new URL(room.url), 'refuses'))).rejects.toMatchObject({
-    code: 'DatabaseUnreachable',
-    hint: expect.stringContaining('ignore_startup_parameters'),
-  });
-});

@@ -239,3 +239,31 @@ async function until(look: () => Promise<string | null>): Promise<string> {
     if (found !== null) return found;
   }
 }
+
+test('a backfill without a dual write finds the rows that are inserted meanwhile, behind its cursor too', async () => {
+  const room = await dataRoom(users(2_000));
+  const over = new AbortController();
+  let at = 0;
+  const client = async (): Promise<void> => {
+    for (; !over.signal.aborted; at++)
+      await room.query("INSERT INTO public.users (id, full_name) VALUES ($1, 'Late Comer')", [
+        at % 2 === 0 ? -at - 1 : 10_000 + at,
+      ]);
+  };
+  const clients = client();
+  const running = effects.backfill.up(
+    room.backfill({
+      set: { given_name: "split_part(full_name, ' ', 1)" },
+      where: 'given_name IS NULL AND full_name IS NOT NULL',
+      chunk: { rows: 20, fixed: true },
+      throttle: { maxRowsPerSecond: 4_000 },
+    }),
+    room.bench.context({ onNote: () => (at > 60 ? over.abort() : undefined) }),
+  );
+  await running.finally(() => over.abort());
+  await clients;
+  expect(at).toBeGreaterThan(20);
+  expect(
+    Number(await room.value('SELECT count(*) FROM public.users WHERE given_name IS NULL AND full_name IS NOT NULL')),
+  ).toBeLessThanOrEqual(1);
+});
