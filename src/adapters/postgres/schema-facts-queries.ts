@@ -1,6 +1,7 @@
 /**
  * The queries behind readSchemaFacts, each one statement over all relations at a time. They hold for Postgres 14 to 18
- * and answer as JSON, whose numbers are sizes and estimates only.
+ * and answer as JSON, whose numbers are sizes and estimates only. The scope is found first and then given by its OIDs:
+ * in one statement with the rest, the planner would take it for millions of relations.
  */
 
 const userSchema = (namespace: string): string =>
@@ -12,7 +13,7 @@ const userSchema = (namespace: string): string =>
  *
  * Parameters: $1, $2 schema and name of relations; $3, $4 of types.
  */
-const SCOPE = `
+export const SCOPE = `
 WITH RECURSIVE named AS (
   SELECT c.oid FROM unnest($1::text[], $2::text[]) AS w (schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -50,17 +51,18 @@ WITH RECURSIVE named AS (
       AND d.classid = 'pg_rewrite'::regclass
     JOIN pg_rewrite w ON w.oid = d.objid AND w.ev_class <> readers.oid
     JOIN pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm')
-), scope AS (
-  SELECT c.*, n.nspname FROM readers JOIN pg_class c ON c.oid = readers.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'i', 'I', 'S')
-)`;
+)
+SELECT c.oid::text FROM readers JOIN pg_class c ON c.oid = readers.oid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'i', 'I', 'S')`;
 
 /**
  * Sizes are read without waiting: of a relation that someone holds exclusively, or waits to, the catalog's page count
  * counts. A partitioned table's are those of its tree; rows are scaled from the last count to today's size, as the
- * planner does.
+ * planner does. $1: OIDs of the scope.
  */
-export const RELATIONS = `${SCOPE}, tree (root, oid, parent, level) AS (
+export const RELATIONS = `
+WITH RECURSIVE scope AS (
+  SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])
+), tree (root, oid, parent, level) AS (
   SELECT oid, oid, NULL::oid, 0 FROM scope
   UNION ALL
   SELECT tree.root, i.inhrelid, i.inhparent, tree.level + 1 FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid
@@ -172,13 +174,15 @@ SELECT jsonb_build_object(
 FROM scope c JOIN total ON total.root = c.oid
 ORDER BY c.nspname COLLATE "C", c.relname COLLATE "C"`;
 
-/** The types that are named and those of the columns in scope. Parameters as above. */
-export const TYPES = `${SCOPE}, wanted AS (
-  SELECT t.oid FROM unnest($3::text[], $4::text[]) AS w (schema, name)
+/** The types that are named and those of the columns in scope. $1: OIDs of the scope; $2, $3: schema and name of types. */
+export const TYPES = `
+WITH RECURSIVE wanted AS (
+  SELECT t.oid FROM unnest($2::text[], $3::text[]) AS w (schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_type t ON t.typnamespace = n.oid AND t.typname = w.name
   UNION
-  SELECT coalesce(e.oid, t.oid) FROM scope c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  SELECT coalesce(e.oid, t.oid) FROM pg_attribute a
   JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.typarray = t.oid
+  WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ), reach (root, oid) AS (
   SELECT oid, oid FROM wanted
   UNION

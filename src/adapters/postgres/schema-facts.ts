@@ -1,7 +1,7 @@
 import type { FunctionFacts, RelationFacts, SchemaFacts, TypeFacts } from '../../sql/facts.ts';
 import { withoutValues } from './blockers.ts';
 import type { Queryable, Row } from './database.ts';
-import { clientStatements, FUNCTIONS, RELATIONS, SURROUNDINGS, TYPES } from './schema-facts-queries.ts';
+import { clientStatements, FUNCTIONS, RELATIONS, SCOPE, SURROUNDINGS, TYPES } from './schema-facts-queries.ts';
 
 /** An object by its schema and name, as stored, without quotes. */
 export interface ObjectName {
@@ -29,9 +29,11 @@ export async function readSchemaFacts(
   names: FactNames,
   { roomBytes = null }: { roomBytes?: number | null } = {},
 ): Promise<SchemaFacts> {
-  const scope = [...columnsOf(names.relations), ...columnsOf(names.types ?? [])];
-  const relations = factsIn<RelationFacts>(await session.query(RELATIONS, scope));
-  const types = factsIn<TypeFacts>(await session.query(TYPES, scope));
+  const wantedTypes = columnsOf(names.types ?? []);
+  const found = await session.query(SCOPE, [...columnsOf(names.relations), ...wantedTypes]);
+  const scope = found.map((row) => row['oid'] ?? null);
+  const relations = factsIn<RelationFacts>(await session.query(RELATIONS, [scope]));
+  const types = factsIn<TypeFacts>(await session.query(TYPES, [scope, ...wantedTypes]));
   const functions = factsIn<FunctionFacts>(await session.query(FUNCTIONS, columnsOf(names.functions ?? [])));
   const [row = {}] = await session.query(SURROUNDINGS);
   const [surroundings] = factsIn<Omit<SchemaFacts, 'relations' | 'types' | 'functions'>>([row]);
