@@ -44,6 +44,8 @@ export interface Rule {
 export interface RuleExample {
   /** SQL that makes the schema before; unqualified names are in a schema of the test's own. */
   given: string;
+  /** What no SQL makes in a moment (an old transaction, an older Postgres): in words, and as it shows in the facts. */
+  meanwhile?: { words: string; facts: (facts: SchemaFacts) => SchemaFacts };
   /** The `up` of a ddl step. */
   up: string;
   /** The step's own `down`, where the example is about one. */
