@@ -20,6 +20,12 @@ const postgresUrl = urlOf(['postgres:', 'postgresql:'], 'postgres://user:passwor
 const httpUrl = urlOf(['http:', 'https:'], 'https://host/path');
 const EMBEDDED_OR_URL = 'either `embedded: true` or a `url`';
 const embedded = z.literal(true, { error: 'true, or the key left out' }).optional();
+/** Bytes per unit, as Postgres counts them. */
+const UNITS: Readonly<Record<string, number>> = { kB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
+const size = z
+  .string()
+  .regex(/^\d{1,9}(\.\d{1,3})? ?(kB|MB|GB|TB)$/, { error: 'a size such as 200GB (kB, MB, GB or TB, of 1024 each)' })
+  .transform((text) => Math.floor(Number.parseFloat(text) * (UNITS[text.slice(-2)] ?? 1)));
 const isEither = (of: { embedded?: true | undefined; url?: string | undefined }): boolean =>
   (of.embedded === true) !== (of.url !== undefined);
 
@@ -29,6 +35,7 @@ const database = z
     url: postgresUrl.optional(),
     directUrl: postgresUrl.optional(),
     replicas: z.array(postgresUrl).max(20).default([]),
+    room: size.optional(),
   })
   .refine(isEither, { error: EMBEDDED_OR_URL });
 const unleash = z

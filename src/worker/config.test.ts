@@ -47,7 +47,7 @@ describe('the configuration', () => {
 taskQueue: moves
 ledger: accounts-db
 databases:
-  accounts-db: {url: "\${URL}", directUrl: "\${URL}?direct", replicas: ["\${URL}?replica"]}
+  accounts-db: {url: "\${URL}", directUrl: "\${URL}?direct", replicas: ["\${URL}?replica"], room: 1.5TB}
 unleash: {url: "https://flags.example.com", adminToken: "\${TOKEN}", clientToken: "a$\${b"}
 prometheus: {url: "http://prometheus:9090"}
 approvers: {dba: [ana@example.com]}
@@ -64,6 +64,7 @@ log: {level: debug}
           url: 'postgres://db.example.com/accounts',
           directUrl: 'postgres://db.example.com/accounts?direct',
           replicas: ['postgres://db.example.com/accounts?replica'],
+          room: 1.5 * 1024 ** 4,
         },
       },
       unleash: { url: 'https://flags.example.com', adminToken: SECRET, clientToken: 'a${b' },
@@ -123,7 +124,7 @@ describe('a wrong configuration', () => {
     [
       'an unknown key deeper down',
       'databases:\n  a: {urll: x, embedded: true}',
-      'c.yaml:2:7  databases.a.urll: unknown key; did you mean "url"? (allowed: embedded, url, directUrl, replicas)',
+      'c.yaml:2:7  databases.a.urll: unknown key; did you mean "url"? (allowed: embedded, url, directUrl, replicas, room)',
     ],
     [
       'a missing variable',
@@ -149,6 +150,11 @@ describe('a wrong configuration', () => {
       'both url and embedded',
       'unleash: {embedded: true, url: "http://x"}',
       'c.yaml:1:10  unleash: expected either `embedded: true` or a `url`',
+    ],
+    [
+      'a size without a unit',
+      'databases: {a: {embedded: true, room: "200"}}',
+      'c.yaml:1:39  databases.a.room: expected a size such as 200GB (kB, MB, GB or TB, of 1024 each)',
     ],
     [
       'a name that is no label',

@@ -15,6 +15,8 @@ export interface DatabaseConfig {
   /** Past a pooler, for DDL and CALL. */
   directUrl?: string;
   replicas: readonly string[];
+  /** How large the database may grow on its disk, in bytes. */
+  room?: number;
 }
 
 /** The configuration, complete: every server has its URL. It holds secrets: never log it whole. */
@@ -96,7 +98,12 @@ function resolveConfig(config: ConfigFile, file: string, env: Environment, dev: 
     const url = of.url ?? dev?.databases[name];
     if (url === undefined) needsDev(`databases.${name}`);
     else
-      databases[name] = { url, ...(of.directUrl !== undefined && { directUrl: of.directUrl }), replicas: of.replicas };
+      databases[name] = {
+        url,
+        ...(of.directUrl !== undefined && { directUrl: of.directUrl }),
+        replicas: of.replicas,
+        ...(of.room !== undefined && { room: of.room }),
+      };
   }
   const ownLedger = dev?.databases[EMBEDDED_LEDGER];
   if (config.ledger === undefined && ownLedger !== undefined)

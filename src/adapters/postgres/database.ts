@@ -18,6 +18,8 @@ export interface DatabaseUrls {
   url: string;
   directUrl?: string | undefined;
   replicas?: readonly string[] | undefined;
+  /** How large it may grow on its disk, in bytes; left out where nobody has said. */
+  room?: number | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -82,6 +84,7 @@ class Session implements Queryable {
 export class Database implements Queryable {
   readonly name: string;
   readonly replicas: readonly string[];
+  readonly room: number | null;
   readonly #urls: DatabaseUrls;
   readonly #pool: pg.Pool;
 
@@ -89,6 +92,7 @@ export class Database implements Queryable {
     this.name = name;
     this.#urls = urls;
     this.replicas = urls.replicas ?? [];
+    this.room = urls.room ?? null;
     this.#pool = new pg.Pool({ ...this.#connection(urls.url), max: POOL_CONNECTIONS_MAX, idleTimeoutMillis: 30_000 });
     // An idle connection that dies is replaced at the next use; without a listener it would end the process.
     this.#pool.on('error', () => undefined);

@@ -194,6 +194,8 @@ WITH RECURSIVE wanted AS (
 )
 SELECT jsonb_build_object('schema', n.nspname, 'name', t.typname,
   'kind', CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range' ELSE 'base' END,
+  'domain', CASE t.typtype WHEN 'd' THEN jsonb_build_object('base', format_type(t.typbasetype, t.typtypmod),
+      'constrained', t.typnotnull OR EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid)) END,
   'labels', (SELECT coalesce(jsonb_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e WHERE e.enumtypid = t.oid),
   'owned', pg_has_role(t.typowner, 'USAGE'),
   'usedBy', (SELECT coalesce(jsonb_agg(jsonb_build_object('schema', u.nspname, 'table', u.relname, 'column', u.attname)

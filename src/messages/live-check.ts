@@ -1,0 +1,106 @@
+/**
+ * What `switchback check` tells of a plan against the live databases, as the worker answers it and `--json` prints it.
+ * Every part is there always; a database that can't be looked at has no steps.
+ */
+export interface LiveCheck {
+  digest: string;
+  /** What keeps the plan from running. */
+  problems: string[];
+  notes: string[];
+  /** In the order of their names. */
+  databases: DatabaseCheck[];
+  /** In the order of the plan. Of very many, the first; a note says how many are left out. */
+  findings: CheckFinding[];
+  /** The digest of each database's schema, for `spec.baseState`. */
+  schemas: Record<string, string>;
+}
+
+export interface DatabaseCheck {
+  name: string;
+  /** `18.4`; null where it can't be reached. */
+  version: string | null;
+  /** Its `ddl` steps, in the order of the plan. */
+  steps: StepCheck[];
+}
+
+export interface StepCheck {
+  phase: string;
+  step: string;
+  /** `spec.phases[0].steps[1].up` */
+  path: string;
+  statements: CheckedStatement[];
+}
+
+export interface CheckedStatement {
+  /** From 1, in the step's `up`. */
+  number: number;
+  /** As the plan has it. */
+  text: string;
+  /** Where it starts in `up`, in UTF-16 units. */
+  offset: number;
+  /** Where it starts in the plan, from 1: in its file, or in `JSON.stringify(plan, null, 2)`. */
+  line: number | null;
+  column: number | null;
+  /** What will really run. */
+  runs: CheckedRun[];
+  /** Why it runs in another form than written; null where it runs as written. */
+  safeForm: string | null;
+}
+
+export interface CheckedRun {
+  text: string;
+  concurrently: boolean;
+  locks: CheckedLock[];
+  /** Tables whose every row is written anew. */
+  rewrites: CheckedWork[];
+  /** Tables that are read through. */
+  scans: CheckedWork[];
+  /** What it adds to the disk, in bytes, by the catalog's estimates. */
+  diskBytes: number;
+}
+
+export interface CheckedLock {
+  schema: string;
+  relation: string;
+  /** `ACCESS EXCLUSIVE` */
+  mode: string;
+  held: 'moment' | 'scan' | 'rewrite';
+  /** Who waits while it is held. */
+  waits: 'nobody' | 'DDL' | 'writers' | 'readers and writers';
+}
+
+export interface CheckedWork {
+  schema: string;
+  relation: string;
+  why: string;
+  /** null where the table was never analyzed. */
+  rows: number | null;
+  bytes: number;
+}
+
+export interface CheckFinding {
+  database: string;
+  phase: string;
+  step: string;
+  /** `spec.phases[0].steps[1].up` */
+  path: string;
+  line: number | null;
+  column: number | null;
+  /** The statement's number in `up`, from 1; null for a finding about the step. */
+  statement: number | null;
+  /** Stable code; docs/rules has a page of that name. */
+  rule: string;
+  /** What the rule is about, in a few words. */
+  title: string;
+  severity: 'error' | 'warning' | 'note';
+  message: string;
+  why: string;
+  /** What to write instead, or what the engine does instead. */
+  safeForm: string;
+  /** The engine runs a safe form instead: nothing needs to be done. */
+  avoided: boolean;
+  /** The reason for which the plan allows it; null where it doesn't. */
+  allowed: string | null;
+  /** Keeps the plan from running. */
+  refused: boolean;
+}
