@@ -1,11 +1,13 @@
 import { Context } from '@temporalio/activity';
 import { Claims, type ClaimHolder, type TableClaim } from '../adapters/postgres/claims.ts';
+import type { Database } from '../adapters/postgres/database.ts';
 import type { BeginOutcome } from '../adapters/postgres/home-ledger.ts';
 import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
 import { StepLedger, type StepRecordState } from '../adapters/postgres/step-ledger.ts';
 import type { AuditEvent, EndStatus, Heartbeat, RunRef, Status } from '../messages/index.ts';
 import type { Plan, Risk } from '../plan/index.ts';
 import { checkPlan, PlanError } from '../plan/file/index.ts';
+import { assertBaseState, type BaseState } from './base-state.ts';
 import type { Deps } from './deps.ts';
 import { pause } from './pause.ts';
 import { asActivity, asFailure } from './run-effect.ts';
@@ -24,6 +26,8 @@ export interface BeginInput {
   document: unknown;
   digest: string;
   requestedBy: string;
+  /** The schemas that the plan was written for; absent where it names none. */
+  baseState?: BaseState;
 }
 /** A step's record in one of the ledgers, as the workflow needs it to go on. */
 export interface RecordedStep {
@@ -53,7 +57,7 @@ export interface RecordStepInput {
 export function createLifecycle(deps: Deps) {
   const claims = new Claims(deps.home.database);
   const homeSteps = new StepLedger(deps.home.database);
-  const ledgersOf = (databases: readonly string[]) => {
+  const ledgersOf = (databases: readonly string[]): [Database, ...Database[]] => {
     const targets = [...new Set(databases)].map((name) => deps.databases.get(name));
     return [deps.home.database, ...targets.filter((target) => target !== deps.home.database)];
   };
@@ -70,7 +74,12 @@ export function createLifecycle(deps: Deps) {
     async begin(input: BeginInput): Promise<BeginResult> {
       try {
         const ledgers = ledgersOf(input.plan.databases);
-        for (const ledger of ledgers) await upgradeLedger(ledger, { home: ledger === deps.home.database });
+        const [home, ...targets] = ledgers;
+        await upgradeLedger(home, { home: true });
+        // First of all: a start that is refused has changed nothing, and is not on record as begun.
+        if (input.baseState !== undefined && (await deps.home.startsAnew(input.plan.name, input.plan.version)))
+          await assertBaseState(deps, input.baseState);
+        for (const ledger of targets) await upgradeLedger(ledger, { home: false });
         const outcome = await deps.home.begin({
           migration: input.plan.name,
           version: input.plan.version,

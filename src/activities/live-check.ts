@@ -2,6 +2,7 @@ import { SwitchbackError } from '../messages/index.ts';
 import { checkPlan, PlanError } from '../plan/file/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { Deps } from './deps.ts';
+import { lookAtSchema } from './live-check-schemas.ts';
 import { asFailure } from './run-effect.ts';
 
 /** What `switchback check` finds on the worker: what would keep the plan from running, and what is good to know. */
@@ -9,20 +10,28 @@ export interface LiveCheck {
   digest: string;
   problems: string[];
   notes: string[];
+  /** The digest of each database's schema, for `spec.baseState`. */
+  schemas: Record<string, string>;
 }
 
 export function createLiveCheck(deps: Deps) {
   return {
-    /** Looks at the live databases, Unleash and the approvers. Changes nothing, the ledger's schema included. */
+    /**
+     * Looks at the live databases, Unleash and the approvers. Changes nothing, the ledger's schema included; the home
+     * ledger, where there is one, keeps the schemas that were seen.
+     */
     async checkLive({ plan: given }: { plan: unknown }): Promise<LiveCheck> {
       const checked = await checkPlan(given);
       if (!checked.ok) throw asFailure(new PlanError(checked.problems));
       const { plan, claims, digest } = checked;
-      const found: LiveCheck = { digest, problems: [], notes: [] };
+      const found: LiveCheck = { digest, problems: [], notes: [], schemas: {} };
       for (const database of new Set(claims.map((claim) => claim.database))) {
         const tables = claims.filter((claim) => claim.database === database);
         await noting(found, () => lookAtDatabase(deps, database, tables, found));
       }
+      const { baseState } = plan.spec;
+      const databases = new Set([...claims.map((claim) => claim.database), ...Object.keys(baseState ?? {})]);
+      for (const database of databases) await noting(found, () => lookAtSchema(deps, { database, baseState }, found));
       lookAtApprovers(deps, plan, found);
       await noting(found, () => lookAtFlags(deps, plan, found));
       return found;

@@ -15,6 +15,7 @@ const UNREACHABLE: readonly ErrorCode[] = [
 const INPUT: readonly ErrorCode[] = [
   'PlanInvalid',
   'PlanChanged',
+  'BaseStateDiffers',
   'VersionUnfinished',
   'OtherNamespace',
   'RequirementUnmet',

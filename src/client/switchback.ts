@@ -34,6 +34,8 @@ export interface LiveCheck {
   problems: string[];
   notes: string[];
   digest: string;
+  /** The digest of each database's schema, for `spec.baseState`. */
+  schemas: Record<string, string>;
 }
 export interface Release {
   released: string[];

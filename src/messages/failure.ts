@@ -5,6 +5,7 @@
 export const ERROR_CODES = {
   PlanInvalid: 'The plan is wrong; the message has path, line and column of each problem.',
   PlanChanged: 'A migration of this name and version exists with another digest.',
+  BaseStateDiffers: 'The schema is not the one that the plan was written for.',
   VersionUnfinished: 'An earlier version of this migration has neither completed nor rolled back.',
   RequirementUnmet: 'A migration that this one requires has not completed.',
   RolledBack: 'The migration was rolled back; everything it changed is as it was before.',

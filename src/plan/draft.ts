@@ -15,6 +15,8 @@ export interface Draft {
   name: string | null;
   risk: Risk;
   requires: readonly { path: Path; name: string }[];
+  /** Databases whose base state the plan names. */
+  baseStates: readonly { path: Path; name: string }[];
   services: readonly { path: Path; name: string; service: Service }[];
   /** Names of all services, readable or not. */
   serviceNames: readonly string[];
@@ -73,6 +75,7 @@ export function draftOf(raw: unknown): Draft {
     name: text(mapping(mapping(raw)['metadata'])['name']),
     risk: parsed(risk, spec['risk']) ?? 'moderate',
     requires: names(spec['requires'], ['spec', 'requires']),
+    baseStates: Object.keys(mapping(spec['baseState'])).map((name) => ({ path: ['spec', 'baseState', name], name })),
     services: services.flatMap(([name, value]) => {
       const service = parsed(parts.service, value);
       return service === null ? [] : [{ path: ['spec', 'services', name], name, service }];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { condition } from './condition.ts';
 import { stepKinds } from './steps/index.ts';
-import { dateOrInstant, duration, label, risk, version } from './values.ts';
+import { dateOrInstant, duration, label, risk, schemaDigest, version } from './values.ts';
 
 /** Limits of a plan; what is over is refused. */
 export const PLAN_BYTES_MAX = 512 * 1024;
@@ -91,6 +91,10 @@ export const planSchema = z.strictObject({
     summary: z.string().min(1).max(500),
     requires: z.array(label).default([]),
     risk: risk.default('moderate'),
+    baseState: z.record(label, schemaDigest).optional().meta({
+      description:
+        'The schema that the plan was written for: the digest of each database that `check` prints. A start on another schema is refused.',
+    }),
     services: z.record(label, service).default({}),
     flags: z.record(z.string(), flagDefinition).default({}),
     policies: z

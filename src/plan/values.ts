@@ -60,5 +60,10 @@ export const dateOrInstant = z
   .string({ error: A_DATE })
   .refine(isDateOrInstant, { error: A_DATE })
   .meta({ description: 'A date, or an instant with its offset (RFC 3339).', examples: ['2026-12-01'] });
+
+/** The digest of a database's schema, as `check` prints it. */
+export const schemaDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/, {
+  error: 'the digest of a schema as `check` prints it: sha256: and 64 hexadecimal digits',
+});
 export const sqlText = z.string().min(1).max(100_000);
 export const count = z.int().nonnegative();

@@ -229,12 +229,14 @@ export class Run {
   async #register(): Promise<void> {
     const { plan, digest } = this.checked;
     const { name, version, owner } = plan.metadata;
+    const { baseState } = plan.spec;
     this.adopt(
       await remote.begin({
         plan: { name, version, owner, databases: this.databases },
         document: plan,
         digest,
         requestedBy: this.state.requestedBy,
+        ...(baseState !== undefined && { baseState }),
       }),
     );
   }

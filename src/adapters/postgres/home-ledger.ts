@@ -36,6 +36,16 @@ export class HomeLedger {
     this.database = database;
   }
 
+  /** Whether `begin` would start this version anew, in a new epoch: nothing of it has been done yet. */
+  async startsAnew(migration: string, version: number): Promise<boolean> {
+    const [row] = await this.database.query(
+      'SELECT version, state, generation FROM switchback.migrations WHERE migration = $1',
+      [migration],
+    );
+    if (row === undefined || row['generation'] === '0') return true;
+    return row['version'] === String(version) ? row['state'] === 'rolled-back' : Number(row['version']) < version;
+  }
+
   /** Registers a run, or takes over the recorded one: raises the generation and answers with the direction to go. */
   async begin(of: Registration): Promise<BeginOutcome> {
     const requestedBy = writable(of.requestedBy);

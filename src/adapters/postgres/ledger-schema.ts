@@ -168,13 +168,42 @@ CREATE TABLE switchback.audit (
   UNIQUE (migration, version, epoch, event_key)
 );`;
 
+/** Schemas that `check` and starts have seen, by digest: for telling what a base state differs in. */
+const SCHEMA_SNAPSHOTS = `
+CREATE TABLE switchback.schema_snapshots (
+  digest text PRIMARY KEY,
+  database text NOT NULL,
+  objects jsonb NOT NULL,
+  seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);`;
+
+/** What each run's tables look like when only the run itself changes them: what differs was changed by others. */
+const SCHEMA_BASELINES = `
+CREATE TABLE switchback.baselines (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  relations jsonb NOT NULL,
+  objects jsonb NOT NULL,
+  changes bigint NOT NULL DEFAULT 0,
+  seen_version text,
+  taken_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch)
+) WITH (fillfactor = 50);`;
+
 interface Upgrade {
   name: string;
   sql: string;
 }
 const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
-  target: [{ name: '0001-target', sql: TARGET_TABLES }],
-  home: [{ name: '0001-home', sql: HOME_TABLES }],
+  target: [
+    { name: '0001-target', sql: TARGET_TABLES },
+    { name: '0003-schema-baselines', sql: SCHEMA_BASELINES },
+  ],
+  home: [
+    { name: '0001-home', sql: HOME_TABLES },
+    { name: '0003-schema-snapshots', sql: SCHEMA_SNAPSHOTS },
+  ],
 };
 /** Any number will do, as long as every worker takes the same: the advisory lock under which ledgers are upgraded. */
 const UPGRADE_LOCK = 7_311_904_402;

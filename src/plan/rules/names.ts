@@ -18,6 +18,7 @@ export function nameFindings(draft: Draft): Finding[] {
     ),
     ...twice(gatesWithPaths(draft), 'gate'),
     ...requireFindings(draft),
+    ...baseStateFindings(draft),
     ...(steps.length > PLAN_STEPS_MAX
       ? [invalid(['spec', 'phases'], `${steps.length} steps are more than a plan may have (${PLAN_STEPS_MAX})`)]
       : []),
@@ -61,10 +62,32 @@ function requireFindings(draft: Draft): Finding[] {
   return [...own, ...twice(draft.requires, 'migration')];
 }
 
+/** A base state of a database that the plan doesn't act on would be compared with a database that nobody meant. */
+function baseStateFindings(draft: Draft): Finding[] {
+  const known = [...new Set(stepsOf(draft).flatMap((step) => databasesIn(step.raw)))];
+  return draft.baseStates
+    .filter(({ name }) => !known.includes(name))
+    .map(({ path, name }) => unknownName(path, `no step of the plan acts on database "${name}"`, name, known, 'key'));
+}
+
+/** The databases that a step names, itself or in one of its sides (`from`, `to`, `left`, `right`). */
+const databasesIn = (raw: Readonly<Record<string, unknown>>): string[] =>
+  [raw, raw['from'], raw['to'], raw['left'], raw['right']].flatMap((part) => {
+    const name = typeof part === 'object' && part !== null && 'database' in part ? part.database : null;
+    return typeof name === 'string' ? [name] : [];
+  });
+
 /** "Did you mean" for a name that isn't known. */
-export function unknownName(path: Path, message: string, name: string, known: readonly string[]): Finding {
+export function unknownName(
+  path: Path,
+  message: string,
+  name: string,
+  known: readonly string[],
+  at: 'key' | 'value' = 'value',
+): Finding {
   const didYouMean = nearest(name, known);
   return invalid(path, message, {
+    ...(at === 'key' && { at }),
     ...(didYouMean !== undefined && { didYouMean }),
     ...(known.length > 0 && known.length <= 30 && { allowed: known.join(', ') }),
   });

@@ -1,0 +1,30 @@
+import { readSchema, SchemaSnapshots } from '../adapters/postgres/schema-snapshots.ts';
+import { type BaseState, baseStateWords } from './base-state.ts';
+import type { Deps } from './deps.ts';
+
+/** What a look at the schemas of a plan's databases finds. */
+export interface SchemasFound {
+  /** The digest of each database's schema, for `spec.baseState`. */
+  schemas: Record<string, string>;
+  problems: string[];
+  notes: string[];
+}
+
+/**
+ * Tells the digest of each database's schema, and what differs from the plan's base state. A schema that it sees is
+ * kept in the home ledger, where there is one: a later difference can then be told object by object.
+ */
+export async function lookAtSchema(
+  deps: Deps,
+  { database, baseState }: { database: string; baseState: BaseState | undefined },
+  found: SchemasFound,
+): Promise<void> {
+  const seen = await readSchema(deps.databases.get(database));
+  await new SchemaSnapshots(deps.home.database).keep(database, seen);
+  found.schemas[database] = seen.digest;
+  found.notes.push(`${database}: the schema has digest ${seen.digest}`);
+  const wanted = baseState?.[database];
+  if (wanted === undefined || wanted === seen.digest) return;
+  const [first = '', ...lines] = await baseStateWords(deps, { database, wanted, seen });
+  found.problems.push(`${first}: ${lines.map((line) => line.trim()).join('; ')}`);
+}
