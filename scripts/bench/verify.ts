@@ -1,0 +1,52 @@
+import { dualWrite } from '../../src/activities/dual-write.ts';
+import { backfill } from '../../src/activities/backfill.ts';
+import { verify } from '../../src/activities/verify.ts';
+import { stepKinds } from '../../src/plan/steps/index.ts';
+import { effectBench } from '../../test/harness/effect-context.ts';
+import { atMost, type Benchmark, timedMs } from './benchmark.ts';
+import { fillOf, SYNC, withPeople } from './people.ts';
+
+/** The chained hash of docs/performance.md: each column with its own seed and a value of its own for NULL. */
+const CHAINED_HASH = `SELECT count(*), bit_xor(hashint8extended(id, coalesce(hashtextextended(full_name,
+  coalesce(hashtextextended(given_name, coalesce(hashtextextended(family_name, 3), 3)), 2)), 1))) FROM public.users`;
+
+export const VERIFY: Benchmark = {
+  name: 'verify',
+  ours: 'a verify step over a backfilled dual write',
+  reference: 'one scan with the chained hash of the same columns',
+  unit: 'ms',
+  target: atMost(2),
+  turns: 5,
+  prepare: async (place) => {
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const ready = Promise.withResolvers<(number: number) => Promise<{ ours: number; reference: number }>>();
+    const done = place.withDatabase((url) =>
+      withPeople(url, place.rows, async (database) => {
+        const bench = await effectBench(url);
+        await dualWrite.up(bench.input(SYNC), bench.context());
+        await backfill.up(bench.input(fillOf({ of: 'sync' }), { of: SYNC }), bench.context());
+        await database.query('VACUUM ANALYZE public.users');
+        ready.resolve(async (number) => {
+          const step = stepKinds.verify.parse({ id: `verify-${number}`, uses: 'verify', of: 'sync' });
+          return {
+            ours: await timedMs(() => verify.up(bench.input(step, { of: SYNC }), bench.context())),
+            reference: await timedMs(() => database.query(CHAINED_HASH)),
+          };
+        });
+        await ended;
+        await bench.close();
+      }),
+    );
+    done.catch(ready.reject);
+    return {
+      turn: await ready.promise,
+      close: () => {
+        end();
+        return done;
+      },
+    };
+  },
+};
