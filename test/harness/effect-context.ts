@@ -12,7 +12,7 @@ export interface EffectBench {
   databases: Databases;
   /** Everything that effects reported, oldest first. */
   notes: string[];
-  context(options?: { signal?: AbortSignal; onNote?: (note: string) => void }): EffectContext;
+  context(options?: { signal?: AbortSignal; onNote?: (note: string) => void; databases?: Databases }): EffectContext;
   run(fields?: Partial<RunRef>): RunRef;
   input<K extends Kind>(step: StepOf<K>, fields?: Partial<EffectInput<K>>): EffectInput<K>;
   /** Raises the fence as a newer run or the rollback does. */
@@ -42,9 +42,9 @@ export async function effectBench(url: string, migration = 'test-migration'): Pr
   return {
     databases,
     notes,
-    context: ({ signal = new AbortController().signal, onNote } = {}) => ({
+    context: ({ signal = new AbortController().signal, onNote, databases: of } = {}) => ({
       // Effects on a database use no other part; one that does fails at once.
-      deps: deps as unknown as Deps,
+      deps: { ...deps, ...(of && { databases: of }) } as unknown as Deps,
       log,
       signal,
       report: ({ note }) => {
