@@ -1,0 +1,77 @@
+import { scanSync } from 'libpg-query';
+import { isNode, list } from './tree.ts';
+import type { SqlNode } from '../parser.ts';
+
+/** Pieces of a statement's own text, by the tokens of Postgres's scanner: for what the deparser can't write. */
+interface Token {
+  start: number;
+  end: number;
+  text: string;
+}
+const COMMENTS = ['SQL_COMMENT', 'C_COMMENT'];
+const tokensOf = (sql: string): Token[] =>
+  scanSync(sql).tokens.filter(({ tokenName }) => !COMMENTS.includes(tokenName));
+
+/** The text with a keyword after the first such keyword: `CREATE INDEX` → `CREATE INDEX CONCURRENTLY`. */
+export function withKeyword(sql: string, after: string, keyword: string): string | null {
+  const bytes = Buffer.from(sql);
+  const token = tokensOf(sql).find(({ text }) => text.toUpperCase() === after);
+  if (token === undefined) return null;
+  return `${bytes.subarray(0, token.end).toString()} ${keyword}${bytes.subarray(token.end).toString()}`;
+}
+
+/** A command of ALTER TABLE with the words it was written in; the tree's places count in the bytes of `statement`. */
+export interface WrittenCommand {
+  cmd: SqlNode;
+  statement: string;
+  /** `ALTER TABLE ONLY t`. */
+  head: string;
+  /** The command's words, and where they begin, in bytes. */
+  text: string;
+  start: number;
+}
+
+/** The commands of an ALTER TABLE with their words; null where they can't be told apart. */
+export function writtenCommands(statement: string, { relation, cmds }: SqlNode): WrittenCommand[] | null {
+  const bytes = Buffer.from(statement);
+  const tokens = tokensOf(statement);
+  const place = isNode(relation) ? Number(relation['location'] ?? 0) : -1;
+  let at = tokens.findIndex(({ start }) => start === place);
+  if (at < 0) return null;
+  while (tokens[at + 1]?.text === '.') at += 2;
+  if (tokens[at + 1]?.text === '*') at += 1;
+  const head = bytes.subarray(0, tokens[at]?.end ?? 0).toString();
+  const ranges = rangesBetweenCommas(tokens.slice(at + 1));
+  const commands = list(cmds);
+  if (ranges.length !== commands.length) return null;
+  return ranges.map(({ start, end }, index) => {
+    const text = bytes.subarray(start, end).toString();
+    return { cmd: commands[index] as SqlNode, statement, head, text, start };
+  });
+}
+
+function rangesBetweenCommas(tokens: readonly Token[]): { start: number; end: number }[] {
+  const parts: Token[][] = [[]];
+  let depth = 0;
+  for (const token of tokens) {
+    if (token.text === '(' || token.text === '[') depth += 1;
+    if (token.text === ')' || token.text === ']') depth -= 1;
+    if (token.text === ',' && depth === 0) parts.push([]);
+    else parts.at(-1)?.push(token);
+  }
+  return parts.map((part) => ({ start: part[0]?.start ?? 0, end: part.at(-1)?.end ?? 0 }));
+}
+
+/** The words of a column's definition up to its first constraint. */
+export function beforeConstraints({ statement, start }: WrittenCommand, column: SqlNode): string | null {
+  const places = list(column['constraints']).flatMap((constraint) => {
+    const fields = isNode(constraint) && isNode(constraint['Constraint']) ? constraint['Constraint'] : {};
+    return typeof fields['location'] === 'number' ? [fields['location']] : [];
+  });
+  return places.length === 0
+    ? null
+    : Buffer.from(statement)
+        .subarray(start, Math.min(...places))
+        .toString()
+        .trim();
+}
