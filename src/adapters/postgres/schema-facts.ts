@@ -2,6 +2,7 @@ import type { FunctionFacts, RelationFacts, SchemaFacts, TypeFacts } from '../..
 import { withoutValues } from './blockers.ts';
 import type { Queryable, Row } from './database.ts';
 import { clientStatements, FUNCTIONS, RELATIONS, SCOPE, SURROUNDINGS, TYPES } from './schema-facts-queries.ts';
+import { withStanding } from './schema-facts-standing.ts';
 
 /** An object by its schema and name, as stored, without quotes. */
 export interface ObjectName {
@@ -38,14 +39,14 @@ export async function readSchemaFacts(
   const [row = {}] = await session.query(SURROUNDINGS);
   const [surroundings] = factsIn<Omit<SchemaFacts, 'relations' | 'types' | 'functions'>>([row]);
   const tables = relations.filter(({ kind }) => kind !== 'index' && kind !== 'sequence').map(({ name }) => name);
-  return {
+  return withStanding(session, {
     ...(surroundings as Omit<SchemaFacts, 'relations' | 'types' | 'functions'>),
     roomBytes,
     relations,
     types,
     functions,
     clientStatements: await readClientStatements(session, row['statements_in'] ?? null, tables),
-  };
+  });
 }
 
 const columnsOf = (names: readonly ObjectName[]): [string[], string[]] => [
