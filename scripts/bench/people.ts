@@ -9,25 +9,21 @@ export const UP = {
 };
 const DOWN = { full_name: "given_name || coalesce(' ' || family_name, '')" };
 
-export async function withPeople<T>(url: string, rows: number, work: (database: Database) => Promise<T>): Promise<T> {
+export async function makePeople(url: string, rows: number): Promise<Database> {
   const database = new Database('bench', { url });
-  try {
-    await database.session(async (session) => {
-      await session.query(
-        'CREATE TABLE public.users (id bigint PRIMARY KEY, full_name text, note text, given_name text, family_name text)',
-      );
-      await session.query(
-        `INSERT INTO public.users (id, full_name, note)
-         SELECT n, 'Given' || n || ' Family' || n, md5(n::text) FROM generate_series(1, $1::bigint) n`,
-        [rows],
-      );
-      await session.query('VACUUM ANALYZE public.users');
-      await session.query('CHECKPOINT');
-    });
-    return await work(database);
-  } finally {
-    await database.close();
-  }
+  await database.session(async (session) => {
+    await session.query(
+      'CREATE TABLE public.users (id bigint PRIMARY KEY, full_name text, note text, given_name text, family_name text)',
+    );
+    await session.query(
+      `INSERT INTO public.users (id, full_name, note)
+       SELECT n, 'Given' || n || ' Family' || n, md5(n::text) FROM generate_series(1, $1::bigint) n`,
+      [rows],
+    );
+    await session.query('VACUUM ANALYZE public.users');
+    await session.query('CHECKPOINT');
+  });
+  return database;
 }
 
 export const SYNC: StepOf<'dual-write'> = stepKinds['dual-write'].parse({

@@ -9,9 +9,13 @@ export interface Place {
   /** Rows of a table, where the benchmark doesn't need another number. */
   rows: number;
   temporal: string;
-  /** Makes an empty database; it goes when `work` ends. */
-  withDatabase<T>(work: (url: string) => Promise<T>): Promise<T>;
+  /** Makes an empty database; it goes when it is disposed of. */
+  database(): Promise<ScratchDatabase>;
   say(line: string): void;
+}
+
+export interface ScratchDatabase extends AsyncDisposable {
+  url: string;
 }
 
 export async function withPlace<T>(
@@ -27,14 +31,10 @@ export async function withPlace<T>(
     return await work({
       ...options,
       temporal: temporal.address,
-      withDatabase: async (inner) => {
+      database: async () => {
         const name = `bench_${randomBytes(4).toString('hex')}`;
         const url = await postgres.createDatabase(name);
-        try {
-          return await inner(url);
-        } finally {
-          await postgres.dropDatabase(name);
-        }
+        return { url, [Symbol.asyncDispose]: () => postgres.dropDatabase(name) };
       },
     });
   } finally {

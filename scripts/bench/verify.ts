@@ -4,7 +4,7 @@ import { verify } from '../../src/activities/verify.ts';
 import { stepKinds } from '../../src/plan/steps/index.ts';
 import { effectBench } from '../../test/harness/effect-context.ts';
 import { atMost, type Benchmark, timedMs } from './benchmark.ts';
-import { fillOf, SYNC, withPeople } from './people.ts';
+import { fillOf, SYNC, makePeople } from './people.ts';
 
 /** The chained hash of docs/performance.md: each column with its own seed and a value of its own for NULL. */
 const CHAINED_HASH = `SELECT count(*), bit_xor(hashint8extended(id, coalesce(hashtextextended(full_name,
@@ -18,34 +18,24 @@ export const VERIFY: Benchmark = {
   target: atMost(2),
   turns: 5,
   prepare: async (place) => {
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    const ready = Promise.withResolvers<(number: number) => Promise<{ ours: number; reference: number }>>();
-    const done = place.withDatabase((url) =>
-      withPeople(url, place.rows, async (database) => {
-        const bench = await effectBench(url);
-        await dualWrite.up(bench.input(SYNC), bench.context());
-        await backfill.up(bench.input(fillOf({ of: 'sync' }), { of: SYNC }), bench.context());
-        await database.query('VACUUM ANALYZE public.users');
-        ready.resolve(async (number) => {
-          const step = stepKinds.verify.parse({ id: `verify-${number}`, uses: 'verify', of: 'sync' });
-          return {
-            ours: await timedMs(() => verify.up(bench.input(step, { of: SYNC }), bench.context())),
-            reference: await timedMs(() => database.query(CHAINED_HASH)),
-          };
-        });
-        await ended;
-        await bench.close();
-      }),
-    );
-    done.catch(ready.reject);
+    const scratch = await place.database();
+    const database = await makePeople(scratch.url, place.rows);
+    const bench = await effectBench(scratch.url);
+    await dualWrite.up(bench.input(SYNC), bench.context());
+    await backfill.up(bench.input(fillOf({ of: 'sync' }), { of: SYNC }), bench.context());
+    await database.query('VACUUM ANALYZE public.users');
     return {
-      turn: await ready.promise,
-      close: () => {
-        end();
-        return done;
+      async turn(number) {
+        const step = stepKinds.verify.parse({ id: `verify-${number}`, uses: 'verify', of: 'sync' });
+        return {
+          ours: await timedMs(() => verify.up(bench.input(step, { of: SYNC }), bench.context())),
+          reference: await timedMs(() => database.query(CHAINED_HASH)),
+        };
+      },
+      async close() {
+        await bench.close();
+        await database.close();
+        await scratch[Symbol.asyncDispose]();
       },
     };
   },
