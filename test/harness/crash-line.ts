@@ -12,6 +12,12 @@ import { connect, createServer, type Socket } from 'node:net';
  */
 export type CrashKind = 'lost' | 'running' | 'ended';
 
+export interface SentStatement {
+  text: string;
+  /** Whether its connection was in a transaction when it was sent. */
+  inTransaction: boolean;
+}
+
 export interface CrashLine {
   url: string;
   /** Mends the line, and breaks it at the `at`-th statement from now. */
@@ -21,7 +27,7 @@ export interface CrashLine {
   /** The statement at which it broke; null: it hasn't. */
   readonly brokenAt: string | null;
   /** Whatever has been sent since it was last armed or mended, in order. */
-  readonly statements: readonly string[];
+  readonly statements: readonly SentStatement[];
   close(): void;
 }
 
@@ -32,7 +38,9 @@ interface Pair {
   near: Socket;
   far: Socket;
   pid: number | null;
+  /** Whether an answer is waited for that goes no further. */
   awaiting: boolean;
+  inTransaction: boolean;
 }
 
 /** `end` ends a session of the server by its pid. */
@@ -41,7 +49,7 @@ export async function crashLine(to: string, end: (pid: number) => Promise<unknow
   const pairs = new Set<Pair>();
   let armed: { left: number; kind: CrashKind } | null = null;
   let brokenAt: string | null = null;
-  let statements: string[] = [];
+  let statements: SentStatement[] = [];
   let dead = false;
 
   const die = (): void => {
@@ -51,7 +59,7 @@ export async function crashLine(to: string, end: (pid: number) => Promise<unknow
   /** Whether the statement goes on to the server by itself. */
   const statement = (pair: Pair, bytes: Buffer, text: string): void => {
     const counts = brokenAt === null && !BESIDE.test(text);
-    if (counts) statements.push(text);
+    if (counts) statements.push({ text, inTransaction: pair.inTransaction });
     if (armed === null || !counts || --armed.left > 0) {
       pair.far.write(bytes);
       return;
@@ -75,7 +83,7 @@ export async function crashLine(to: string, end: (pid: number) => Promise<unknow
   const server = createServer((near) => {
     if (dead) return void near.destroy();
     const far = connect(Number(target.port), target.hostname);
-    const pair: Pair = { near, far, pid: null, awaiting: false };
+    const pair: Pair = { near, far, pid: null, awaiting: false, inTransaction: false };
     pairs.add(pair);
     near.on(
       'data',
@@ -84,7 +92,15 @@ export async function crashLine(to: string, end: (pid: number) => Promise<unknow
         (bytes) => far.write(bytes),
       ),
     );
-    const look = serverMessages({ pid: (pid) => (pair.pid = pid), ready: () => pair.awaiting && answered(pair) });
+    const look = serverMessages({
+      pid: (pid) => {
+        pair.pid = pid;
+      },
+      ready: (inTransaction) => {
+        pair.inTransaction = inTransaction;
+        if (pair.awaiting) answered(pair);
+      },
+    });
     far.on('data', (chunk: Buffer) => {
       const swallow = pair.awaiting;
       look(chunk);
@@ -168,15 +184,19 @@ function clientMessages(
 }
 
 /** Finds the session's pid and the end of each answer in what a server sends. */
-function serverMessages(on: { pid: (pid: number) => void; ready: () => void }): (chunk: Buffer) => void {
+function serverMessages(on: {
+  pid: (pid: number) => void;
+  ready: (inTransaction: boolean) => void;
+}): (chunk: Buffer) => void {
   let rest = Buffer.alloc(0);
   return (chunk) => {
     rest = Buffer.concat([rest, chunk]);
     while (rest.length >= 5 && rest.length >= 1 + rest.readInt32BE(1)) {
       const type = String.fromCharCode(rest[0] ?? 0);
       if (type === 'K') on.pid(rest.readInt32BE(5));
+      const state = String.fromCharCode(rest[5] ?? 0);
       rest = rest.subarray(1 + rest.readInt32BE(1));
-      if (type === 'Z') on.ready();
+      if (type === 'Z') on.ready(state !== 'I');
     }
   };
 }
