@@ -1,7 +1,10 @@
+import { INDEX_RULES } from './indexes.ts';
+import { PARTITION_RULES } from './partitions.ts';
+import { TYPE_RULES } from './types.ts';
 import type { Rule } from './rule.ts';
 
 /** Every rule, by topic. Codes are stable: plans name them in `allow`. */
-export const RULES: readonly Rule[] = [];
+export const RULES: readonly Rule[] = [...INDEX_RULES, ...PARTITION_RULES, ...TYPE_RULES];
 
 const BY_CODE: ReadonlyMap<string, Rule> = new Map(RULES.map((rule) => [rule.code, rule]));
 

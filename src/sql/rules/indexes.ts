@@ -68,7 +68,7 @@ const indexOnPartitionedParent: Rule = {
     if (!index.concurrently && !isLarge(table)) return [];
     const message = index.concurrently
       ? `Postgres has no CONCURRENTLY for ${name}, which is partitioned`
-      : `writers of all ${counted(leaves, 'partition')} of ${name} (${sizeInWords(table)}) wait until every index is built`;
+      : `writers of ${name} and its ${counted(leaves, 'partition')} (${sizeInWords(table)}) wait until every index is built`;
     return [{ message }];
   },
   examples: {
