@@ -28,13 +28,7 @@ export class FlagChange {
   constructor(input: EffectInput<'flag'> | EffectInput<'rollout'>, context: EffectContext) {
     const { run, phase, step } = input;
     const definition = input.flag ?? DEFAULT_DEFINITION;
-    this.ref = {
-      project: definition.project,
-      environment: definition.environment,
-      flag: step.flag,
-      type: definition.type,
-      description: definition.description ?? `Created by Switchback for migration ${run.migration}`,
-    };
+    this.ref = flagRefOf(step.flag, input.flag, run.migration);
     this.our = {
       title: `Switchback: ${run.migration}`,
       groupId: step.flag,
@@ -152,6 +146,18 @@ const DEFAULT_DEFINITION: FlagDefinition = {
   stickiness: 'default',
   type: 'release',
   propagation: '15s',
+};
+
+/** The flag of that name as the plan defines it, or by default. */
+export const flagRefOf = (flag: string, defined: FlagDefinition | null | undefined, migration: string): FlagRef => {
+  const { project, environment, type, description } = defined ?? DEFAULT_DEFINITION;
+  return {
+    project,
+    environment,
+    flag,
+    type,
+    description: description ?? `Created by Switchback for migration ${migration}`,
+  };
 };
 
 /** Somebody switched the flag off and touched nothing else, and off is where restoring ends too: no reason to stop. */

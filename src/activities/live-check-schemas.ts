@@ -1,23 +1,24 @@
 import { readSchema, SchemaSnapshots } from '../adapters/postgres/schema-snapshots.ts';
 import { type BaseState, baseStateWords } from './base-state.ts';
+import type { LiveCheck } from '../messages/index.ts';
 import type { Deps } from './deps.ts';
+import { type LiveView, noting } from './live-look.ts';
 
-/** What a look at the schemas of a plan's databases finds. */
-export interface SchemasFound {
-  /** The digest of each database's schema, for `spec.baseState`. */
-  schemas: Record<string, string>;
-  problems: string[];
-  notes: string[];
+/** A look at the schema of each database that answers. */
+export async function lookAtSchemas(deps: Deps, { plan, databases, found }: LiveView): Promise<void> {
+  const { baseState } = plan.spec;
+  for (const database of databases.keys())
+    await noting(found, () => lookAtSchema(deps, { database, baseState }, found));
 }
 
 /**
  * Tells the digest of each database's schema, and what differs from the plan's base state. A schema that it sees is
  * kept in the home ledger, where there is one: a later difference can then be told object by object.
  */
-export async function lookAtSchema(
+async function lookAtSchema(
   deps: Deps,
   { database, baseState }: { database: string; baseState: BaseState | undefined },
-  found: SchemasFound,
+  found: LiveCheck,
 ): Promise<void> {
   const seen = await readSchema(deps.databases.get(database));
   await new SchemaSnapshots(deps.home.database).keep(database, seen);

@@ -1,11 +1,18 @@
 /** What services import: `import { Switchback, definePlan } from 'switchback'`. */
 export {
+  type CheckedLock,
+  type CheckedRun,
+  type CheckedStatement,
+  type CheckedWork,
+  type CheckFinding,
+  type DatabaseCheck,
   type Decision,
   ERROR_CODES,
   type ErrorCode,
   type GateState,
   type GateStatus,
   isEnd,
+  type LiveCheck,
   type MigrationInput,
   type MigrationResult,
   type PhaseState,
@@ -17,6 +24,7 @@ export {
   type RunStatus,
   type Status,
   type StatusError,
+  type StepCheck,
   type StepState,
   type StepStatus,
   SwitchbackError,
@@ -34,7 +42,6 @@ export {
   type ThrottleOptions,
 } from './migration-handle.ts';
 export {
-  type LiveCheck,
   type Release,
   type StartedMigration,
   type StartOptions,

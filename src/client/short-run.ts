@@ -11,26 +11,29 @@ export interface Question {
   taskQueue: string;
   /** The migration that it is about, for errors. */
   about: string;
+  /** How long the answer may take; ten seconds unless said otherwise. */
+  answerMs?: number;
 }
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /**
- * Asks a worker and waits ten seconds for its answer. Nothing is left behind where none answers.
+ * Asks a worker and waits for its answer. Nothing is left behind where none answers.
  * @throws SwitchbackError NoAnswer where no worker does; TemporalUnreachable; what the workflow failed with
  */
 export async function askWorker<Answer>(context: ClientContext, question: Question): Promise<Answer> {
   const { client, place } = context;
+  const { answerMs = ANSWER_TIMEOUT_MS } = question;
   if (!(await hasWorker(context, question.taskQueue))) throw noWorker(question);
   try {
-    return await client.withDeadline(Date.now() + ANSWER_TIMEOUT_MS, async () => {
+    return await client.withDeadline(Date.now() + answerMs, async () => {
       const handle = await client.workflow.start(question.type, {
         workflowId: question.workflowId,
         taskQueue: question.taskQueue,
         args: [question.input],
         workflowIdConflictPolicy: 'USE_EXISTING',
         // The server ends it by itself, should this process be gone before the answer.
-        workflowExecutionTimeout: ANSWER_TIMEOUT_MS + CALL_TIMEOUT_MS,
+        workflowExecutionTimeout: answerMs + CALL_TIMEOUT_MS,
       });
       return (await handle.result()) as Answer;
     });

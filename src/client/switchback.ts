@@ -1,12 +1,13 @@
 import type { Client, ConnectionLike } from '@temporalio/client';
 import { Client as TemporalClient } from '@temporalio/client';
-import { DEFAULT_TASK_QUEUE } from '../messages/index.ts';
+import { DEFAULT_TASK_QUEUE, type LiveCheck } from '../messages/index.ts';
 import type { PlanInput } from '../plan/index.ts';
 import { type ConnectOptions, connectClient } from './connect.ts';
 import type { ClientContext, LedgerStatus } from './context.ts';
 import { readGivenPlan } from './given-plan.ts';
 import { listMigrations, type MigrationSummary } from './list.ts';
 import { MigrationHandle } from './migration-handle.ts';
+import { placedCheck } from './placed-check.ts';
 import { askWorker } from './short-run.ts';
 import { startRun } from './start.ts';
 
@@ -29,18 +30,13 @@ export interface StartedMigration {
   started: boolean;
   digest: string;
 }
-/** What the live part of `check` found. */
-export interface LiveCheck {
-  problems: string[];
-  notes: string[];
-  digest: string;
-  /** The digest of each database's schema, for `spec.baseState`. */
-  schemas: Record<string, string>;
-}
 export interface Release {
   released: string[];
   reason: string;
 }
+
+/** A database that is slow to answer, or doesn't, is told by the worker after seconds. */
+const CHECK_MS = 40_000;
 
 /**
  * Starts and steers migrations. One connection, to be closed in the end; it may be shared by all parts of a process.
@@ -113,18 +109,20 @@ export class Switchback implements AsyncDisposable {
 
   /**
    * Checks a plan against the live databases, on a worker.
-   * @throws SwitchbackError PlanInvalid, Unsupported; NoAnswer where no worker answers within ten seconds
+   * @throws SwitchbackError PlanInvalid, Unsupported; NoAnswer where no worker answers within 40 seconds
    */
   async check(plan: PlanInput | string, options: { taskQueue?: string | undefined } = {}): Promise<LiveCheck> {
     const given = readGivenPlan(plan);
     const { name } = given.plan.metadata;
-    return askWorker(this.#context, {
+    const answer = await askWorker<LiveCheck>(this.#context, {
       type: 'check',
       workflowId: `check/${name}/${given.digest}`,
       input: { plan: given.plan },
       taskQueue: options.taskQueue ?? this.#taskQueue,
       about: name,
+      answerMs: CHECK_MS,
     });
+    return placedCheck(answer, given.plan, given.source);
   }
 
   /** Frees the tables that a dead run of this migration still claims; recorded as the doing of `by`. */

@@ -1,5 +1,6 @@
 export * from './decision.ts';
 export * from './failure.ts';
+export * from './live-check.ts';
 export * from './names.ts';
 export * from './run.ts';
 export * from './status.ts';

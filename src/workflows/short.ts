@@ -1,7 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import type { LiveCheck } from '../activities/live-check.ts';
 import type { Released } from '../activities/release.ts';
+import type { LiveCheck } from '../messages/index.ts';
 
 const { checkLive, releaseClaims } = proxyActivities<Pick<Activities, 'checkLive' | 'releaseClaims'>>({
   startToCloseTimeout: '60s',

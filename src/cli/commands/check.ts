@@ -1,5 +1,4 @@
-import type { LiveCheck } from '../../client/switchback.ts';
-import { type ErrorCode, SwitchbackError } from '../../messages/index.ts';
+import { type ErrorCode, type LiveCheck, SwitchbackError } from '../../messages/index.ts';
 import { oneLine } from '../../report/plain-text.ts';
 import type { CommandMaker, Invocation } from '../cli.ts';
 import { EXIT } from '../exit-code.ts';

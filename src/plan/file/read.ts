@@ -7,7 +7,7 @@ import { lazySource, NO_SOURCE, type Source } from './source.ts';
 import { readText } from './text.ts';
 
 export type PlanReading =
-  | { ok: true; plan: Plan; given: Json; digest: string }
+  | { ok: true; plan: Plan; given: Json; digest: string; source: Source }
   | { ok: false; problems: PlanProblem[] };
 
 /** A plan as JSON, from which text; the plan itself where its shape is right. */
@@ -59,7 +59,7 @@ function open(given: Json, source: Source): Opened {
 
 const reading = (opened: Opened): PlanReading =>
   opened.ok && opened.plan !== null
-    ? { ok: true, plan: opened.plan, given: opened.given, digest: opened.digest }
+    ? { ok: true, plan: opened.plan, given: opened.given, digest: opened.digest, source: opened.source }
     : { ok: false, problems: opened.problems };
 
 /** Reads a plan's text and its shape: every field, none too many. What the plan means is `checkPlanText`'s. */
