@@ -148,7 +148,8 @@ SELECT jsonb_build_object(
     FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
   'partitions', (SELECT coalesce(jsonb_agg(jsonb_build_object('schema', kn.nspname, 'name', k.relname,
       'parent', jsonb_build_object('schema', pn.nspname, 'name', p.relname),
-      'leaf', NOT k.relhassubclass OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = k.oid)) ORDER BY tree.level, kn.nspname, k.relname), '[]')
+      'leaf', NOT k.relhassubclass OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = k.oid),
+      'default', EXISTS (SELECT FROM pg_partitioned_table t WHERE t.partdefid = k.oid)) ORDER BY tree.level, kn.nspname, k.relname), '[]')
     FROM tree JOIN pg_class k ON k.oid = tree.oid JOIN pg_namespace kn ON kn.oid = k.relnamespace
     JOIN pg_class p ON p.oid = tree.parent JOIN pg_namespace pn ON pn.oid = p.relnamespace
     WHERE tree.root = c.oid AND tree.level > 0 AND c.relkind IN ('r', 'p', 'f')),
