@@ -28,8 +28,9 @@ export interface Options {
   onNote?: (note: string) => void;
 }
 
-export async function ddlBench(setUp = ''): Promise<DdlBench> {
-  const fresh = await freshDatabase('ddl');
+/** @param postgresUrl as `freshDatabase` has it */
+export async function ddlBench(setUp = '', postgresUrl?: string): Promise<DdlBench> {
+  const fresh = await freshDatabase('ddl', postgresUrl);
   const bench = await effectBench(fresh.url);
   const drop = async (): Promise<void> => {
     await bench.close();

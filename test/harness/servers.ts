@@ -32,10 +32,15 @@ export interface FreshDatabase {
 /**
  * Makes an empty database of its own for the test that calls it. It is dropped when the test has passed; when it has
  * failed it is kept, with its data directory, and its name is printed. Outside a test (`beforeAll`) the caller drops it.
+ *
+ * @param postgresUrl a maintenance database of another server than that of the run
  */
-export async function freshDatabase(prefix = 'test'): Promise<FreshDatabase> {
+export async function freshDatabase(
+  prefix = 'test',
+  postgresUrl: string = servers().postgresUrl,
+): Promise<FreshDatabase> {
   const name = `${prefix}_${randomBytes(6).toString('hex')}`;
-  const { postgresUrl, dataDir } = servers();
+  const { dataDir } = servers();
   await execute(postgresUrl, `CREATE DATABASE ${pg.escapeIdentifier(name)}`);
   const url = new URL(postgresUrl);
   url.pathname = `/${name}`;
