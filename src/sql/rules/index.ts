@@ -1,10 +1,18 @@
 import { INDEX_RULES } from './indexes.ts';
 import { PARTITION_RULES } from './partitions.ts';
 import { TYPE_RULES } from './types.ts';
+import { VIEW_RULES } from './views.ts';
+import { FUNCTION_RULES } from './functions.ts';
 import type { Rule } from './rule.ts';
 
 /** Every rule, by topic. Codes are stable: plans name them in `allow`. */
-export const RULES: readonly Rule[] = [...INDEX_RULES, ...PARTITION_RULES, ...TYPE_RULES];
+export const RULES: readonly Rule[] = [
+  ...INDEX_RULES,
+  ...PARTITION_RULES,
+  ...TYPE_RULES,
+  ...VIEW_RULES,
+  ...FUNCTION_RULES,
+];
 
 const BY_CODE: ReadonlyMap<string, Rule> = new Map(RULES.map((rule) => [rule.code, rule]));
 
