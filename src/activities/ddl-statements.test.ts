@@ -1,12 +1,9 @@
 import { expect, test } from 'vitest';
 import { SwitchbackError } from '../messages/index.ts';
-import { ddlStatements } from './ddl-statements.ts';
+import { ddlStatement, plannedStatements } from './ddl-statements.ts';
 
-const only = (sql: string) => {
-  const [statement] = ddlStatements(sql, 'app');
-  if (statement === undefined) throw new Error('no statement');
-  return statement;
-};
+const only = (sql: string) => ddlStatement({ text: sql }, 'app', { number: 1, part: 1, of: 1 });
+const planned = (sql: string) => plannedStatements(sql, 'app', async () => []);
 
 test.each([
   ['ALTER TABLE users ADD COLUMN a text', [{ schema: 'app', name: 'users' }]],
@@ -73,9 +70,27 @@ test.each([
 });
 
 test.each([
-  ['CREATE INDEX CONCURRENTLY ON users (a)', 'PlanInvalid'],
   ['ALTER TABLE t DETACH PARTITION p CONCURRENTLY', 'Unsupported'],
   ['ALTER TABLE', 'PlanInvalid'],
 ])('%s is refused', (sql, code) => {
-  expect(() => ddlStatements(sql, 'app')).toThrow(expect.objectContaining({ code }) as SwitchbackError);
+  expect(() => planned(sql)).toThrow(expect.objectContaining({ code }) as SwitchbackError);
+});
+
+test('units are read with their place', () => {
+  const [, second] = planned('SELECT 1; ALTER TABLE t ADD CHECK (a > 0)');
+  const fill = { schema: 'app', table: 't', column: 'a' };
+  const units = second?.read([
+    { text: 'CREATE INDEX CONCURRENTLY i ON t (a)' },
+    { text: 'UPDATE t SET a = DEFAULT', fill },
+  ]);
+  expect(units?.map(({ number, part, runs }) => [number, part, runs.as])).toEqual([
+    [2, { number: 1, of: 2 }, 'index-build'],
+    [2, { number: 2, of: 2 }, 'column-fill'],
+  ]);
+});
+
+test('an index without a name can’t be built CONCURRENTLY: nobody would find it again', () => {
+  expect(() => only('CREATE INDEX CONCURRENTLY ON users (a)')).toThrow(
+    expect.objectContaining({ code: 'PlanInvalid' }) as SwitchbackError,
+  );
 });

@@ -1,34 +1,55 @@
 import type { CatalogScope } from '../adapters/postgres/catalog.ts';
-import type { DdlStatement, IndexBuild } from '../adapters/postgres/ddl-record.ts';
+import type { DdlStatement, IndexBuild, PlannedStatement, RecordedUnit } from '../adapters/postgres/ddl-record.ts';
 import { SwitchbackError } from '../messages/index.ts';
 import { SqlFault, type SqlNode, type Statement, statementsOf, tablesTouched } from '../sql/index.ts';
 
-/** Reads a step's SQL into statements that say how they run and where in the catalog they can have effects. */
-export function ddlStatements(sql: string, schema: string): DdlStatement[] {
-  return parsed(sql).map((statement, index): DdlStatement => {
+/** Reads a step's SQL into the statements of the plan; `decide` works out the units of one. Throws `PlanInvalid`. */
+export function plannedStatements(
+  sql: string,
+  schema: string,
+  decide: (statement: Statement, number: number) => Promise<readonly RecordedUnit[]>,
+): PlannedStatement[] {
+  return parsed(sql).map((statement, index): PlannedStatement => {
     const number = index + 1;
-    const base = { number, text: statement.text, unseen: unseen(statement) };
-    if (statement.kind === 'IndexStmt' && statement.node['concurrent'] === true) {
-      const build = indexBuild(statement, { schema, number });
-      return {
-        ...base,
-        scope: { relations: [{ schema: build.schema, name: build.table }] },
-        runs: { as: 'index-build', index: build },
-      };
-    }
-    if (statement.kind === 'DropStmt' && statement.node['concurrent'] === true) {
-      const { schema: of, name } = namesIn((statement.node['objects'] as SqlNode[])[0], schema);
-      const runs = {
-        as: 'index-drop' as const,
-        schema: of,
-        index: name,
-        ifExists: statement.node['missing_ok'] === true,
-      };
-      return { ...base, scope: { relations: [{ schema: of, name }] }, runs };
-    }
     refuseNonTransactional(statement, number);
-    return { ...base, scope: scopeOf(statement, schema), runs: { as: 'transaction' } };
+    return {
+      number,
+      text: statement.text,
+      decide: () => decide(statement, number),
+      read: (units) => units.map((unit, at) => ddlStatement(unit, schema, { number, part: at + 1, of: units.length })),
+    };
   });
+}
+
+interface Place {
+  /** The plan's statement, from 1. */
+  number: number;
+  /** The unit of it, from 1, and how many there are. */
+  part: number;
+  of: number;
+}
+
+/** Reads a unit into how it runs and where in the catalog it can have effects. */
+export function ddlStatement(unit: RecordedUnit, schema: string, { number, ...part }: Place): DdlStatement {
+  const [statement] = parsed(unit.text);
+  if (statement === undefined) throw new Error('a unit without a statement');
+  const { kind, node, text } = statement;
+  const base = { number, part: { number: part.part, of: part.of }, text, unseen: unseen(statement) };
+  const within = (relation: string, of: string): CatalogScope => ({ relations: [{ schema: of, name: relation }] });
+  if (unit.fill !== undefined) {
+    const { fill } = unit;
+    return { ...base, unseen: null, scope: within(fill.table, fill.schema), runs: { as: 'column-fill', fill } };
+  }
+  if (kind === 'IndexStmt' && node['concurrent'] === true) {
+    const index = indexBuild(statement, { schema, number });
+    return { ...base, scope: within(index.table, index.schema), runs: { as: 'index-build', index } };
+  }
+  if (kind === 'DropStmt' && node['concurrent'] === true) {
+    const index = namesIn((node['objects'] as SqlNode[])[0], schema);
+    const runs = { schema: index.schema, index: index.name, ifExists: node['missing_ok'] === true };
+    return { ...base, scope: within(index.name, index.schema), runs: { as: 'index-drop', ...runs } };
+  }
+  return { ...base, scope: scopeOf(statement, schema), runs: { as: 'transaction' } };
 }
 
 function parsed(sql: string): Statement[] {
@@ -63,6 +84,11 @@ const WITHIN_RELATIONS = new Set([
 
 function scopeOf({ kind, node, text }: Statement, schema: string): CatalogScope {
   const everywhere = !WITHIN_RELATIONS.has(kind) || JSON.stringify(node).includes('"DROP_CASCADE"');
+  // An index that is attached or set is looked for with its table.
+  if (kind === 'AlterTableStmt' && node['objtype'] === 'OBJECT_INDEX') {
+    const { schemaname, relname } = node['relation'] as SqlNode;
+    return { relations: [{ schema: typeof schemaname === 'string' ? schemaname : schema, name: String(relname) }] };
+  }
   const tables = everywhere ? [] : tablesTouched(text, schema);
   return tables.length === 0 ? {} : { relations: tables.map(({ schema: of, table }) => ({ schema: of, name: table })) };
 }

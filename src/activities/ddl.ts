@@ -1,10 +1,17 @@
 import { applyStatements } from '../adapters/postgres/ddl-apply.ts';
-import { type DdlSlot, type DdlStatement, type DdlWork, readDetail } from '../adapters/postgres/ddl-record.ts';
+import {
+  type DdlSlot,
+  type DdlWork,
+  isComplete,
+  type PlannedStatement,
+  readDetail,
+} from '../adapters/postgres/ddl-record.ts';
 import { endUnfinishedBuild, undoRecorded } from '../adapters/postgres/ddl-undo.ts';
 import { LADDER } from '../adapters/postgres/lock-ladder.ts';
 import { StepLedger } from '../adapters/postgres/step-ledger.ts';
 import { durationMs } from '../plan/index.ts';
-import { ddlStatements } from './ddl-statements.ts';
+import { plannedStatements } from './ddl-statements.ts';
+import { decideUnits } from './ddl-units.ts';
 import type { Effect, EffectContext, EffectInput } from './effect.ts';
 
 /**
@@ -16,7 +23,7 @@ export const ddl: Effect<'ddl'> = {
     const work = workOf(input, context, 'up');
     const record = await work.ledger.read(work.key);
     if (record?.state === 'applied') return { note: 'was applied before', progress: null };
-    const statements = ddlStatements(input.step.up, input.step.schema);
+    const statements = statementsFor(work, input, 'up');
     await applyStatements(work, statements);
     return { note: `applied ${counted(statements)}`, progress: null };
   },
@@ -26,12 +33,12 @@ export const ddl: Effect<'ddl'> = {
     const record = await work.ledger.read(work.key);
     if (record?.state === 'undone') return { note: 'was undone before', progress: null };
     const up = record === null ? null : readDetail(record, 'up');
-    const complete = up !== null && up.done.length === ddlStatements(input.step.up, input.step.schema).length;
+    const complete = up !== null && isComplete(up, statementsFor(work, input, 'up').length);
     const needsDown = up?.done.some((done) => done.irreversible.length > 0) ?? false;
     const begunDown = record !== null && readDetail(record, 'down').done.length > 0;
     // A `down` is written for the whole of `up`; half of it is better undone from what is recorded.
     if (input.step.down !== undefined && (complete || needsDown || begunDown)) {
-      const statements = ddlStatements(input.step.down, input.step.schema);
+      const statements = statementsFor(work, input, 'down');
       await endUnfinishedBuild(work);
       await applyStatements(work, statements);
       return { note: `undone by ${counted(statements)} of \`down\``, progress: null };
@@ -45,8 +52,13 @@ export const ddl: Effect<'ddl'> = {
   },
 };
 
+const statementsFor = (work: DdlWork, { step }: EffectInput<'ddl'>, direction: 'up' | 'down'): PlannedStatement[] =>
+  plannedStatements(step[direction] ?? '', step.schema, (statement, number) =>
+    decideUnits(work, step, { statement, number }),
+  );
+
 function workOf(
-  { run, phase, step }: EffectInput<'ddl'>,
+  { run, phase, step, requestedBy }: EffectInput<'ddl'>,
   { deps, signal, report }: EffectContext,
   slot: DdlSlot,
 ): DdlWork {
@@ -57,6 +69,7 @@ function workOf(
     ledger: new StepLedger(database),
     key: { run, phase, step: step.id, kind: step.uses },
     slot,
+    requestedBy,
     schema: step.schema,
     statementTimeoutMs: step.statementTimeout === undefined ? null : durationMs(step.statementTimeout),
     limits: { ...LADDER, lockTimeoutMaxMs, lockTimeoutFirstMs: Math.min(LADDER.lockTimeoutFirstMs, lockTimeoutMaxMs) },
@@ -68,5 +81,5 @@ function workOf(
   };
 }
 
-const counted = (statements: readonly DdlStatement[]): string =>
+const counted = (statements: readonly PlannedStatement[]): string =>
   statements.length === 1 ? '1 statement' : `${statements.length} statements`;

@@ -1,17 +1,21 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { catalogSnapshot, catalogVersion } from './catalog.ts';
-import { catalogDifference, type CatalogDifference, topLevel } from './catalog-difference.ts';
+import { catalogDifference, type CatalogDifference, compact } from './catalog-difference.ts';
 import { invertDifference } from './catalog-inverse.ts';
-import { PostgresError } from './database-error.ts';
+import { netDifference } from './catalog-made.ts';
+import { applyColumnFill } from './column-fill.ts';
 import type { Queryable } from './database.ts';
-import { failedStatement } from './ddl-failure.ts';
+import { lockErrorOrFailure } from './ddl-failure.ts';
 import {
   type DdlStatement,
   type DdlWork,
   enterDdl,
-  fingerprintOf,
   isDone,
+  type PlannedStatement,
   recordDone,
+  type RecordedUnit,
+  recordedUnits,
+  recordUnits,
   statementLabel,
 } from './ddl-record.ts';
 import { dualWritesInWords, renameInDualWrites } from './dual-write.ts';
@@ -21,23 +25,50 @@ import { applyIndexDrop } from './index-drop.ts';
 import { cancellable, climbLadder, ConcurrentChange } from './lock-ladder.ts';
 
 /**
- * Runs the statements that are not yet recorded as done, one transaction each, with what each changed in the catalog.
- * Throws `LockNotObtained`, `StatementFailed`, `NotReversible`, `ForeignObject`, `Fenced`, `PlanChanged`.
+ * Runs the statements that are not yet recorded as done, unit by unit, one transaction each, with what each changed in
+ * the catalog. Throws `RuleViolated`, `LockNotObtained`, `StatementFailed`, `NotReversible`, `ForeignObject`, `Fenced`,
+ * `PlanChanged`.
  */
-export async function applyStatements(work: DdlWork, statements: readonly DdlStatement[]): Promise<void> {
+export async function applyStatements(work: DdlWork, statements: readonly PlannedStatement[]): Promise<void> {
   for (const statement of statements) {
-    refuseUnseen(work, statement);
-    const last = statement.number === statements.length;
-    switch (statement.runs.as) {
-      case 'transaction':
-        await applyInTransaction(work, statement, last);
-        break;
-      case 'index-build':
-        await applyIndexBuild(work, { statement, index: statement.runs.index, last });
-        break;
-      case 'index-drop':
-        await applyIndexDrop(work, { statement, target: statement.runs, last });
+    const units = statement.read(await decidedUnits(work, statement));
+    for (const unit of units) {
+      const last = statement.number === statements.length && unit === units.at(-1);
+      if (unit.part !== undefined && unit.part.of > 1)
+        work.onWait(`runs ${statementLabel(unit)}`, { done: unit.part.number - 1, total: unit.part.of });
+      await applyUnit(work, unit, last);
     }
+  }
+}
+
+/** The recorded units; at the first entry they are worked out and recorded, before the first of them runs. */
+async function decidedUnits(work: DdlWork, statement: PlannedStatement): Promise<readonly RecordedUnit[]> {
+  const known = await work.database.transaction(async (transaction) =>
+    recordedUnits((await enterDdl(work, transaction)).detail, statement),
+  );
+  if (known !== null) return known;
+  // The catalog is read outside of the transaction: it can take a while, and the fence must stay free.
+  const decided = await statement.decide();
+  return work.database.transaction(async (transaction) => {
+    const { detail } = await enterDdl(work, transaction);
+    const meanwhile = recordedUnits(detail, statement);
+    if (meanwhile !== null) return meanwhile;
+    await recordUnits(work, transaction, detail, { number: statement.number, text: statement.text, units: decided });
+    return decided;
+  });
+}
+
+async function applyUnit(work: DdlWork, statement: DdlStatement, last: boolean): Promise<void> {
+  refuseUnseen(work, statement);
+  switch (statement.runs.as) {
+    case 'transaction':
+      return applyInTransaction(work, statement, last);
+    case 'index-build':
+      return applyIndexBuild(work, { statement, index: statement.runs.index, last });
+    case 'index-drop':
+      return applyIndexDrop(work, { statement, target: statement.runs, last });
+    case 'column-fill':
+      return applyColumnFill(work, { statement, fill: statement.runs.fill, last });
   }
 }
 
@@ -99,7 +130,7 @@ interface Attempt {
 async function tryStatement(work: DdlWork, { transaction, statement, last, lockTimeoutMs }: Attempt): Promise<void> {
   const { detail } = await enterDdl(work, transaction);
   if (isDone(detail, statement)) return;
-  const { scope, text } = statement;
+  const { scope } = statement;
   // Printing a definition takes the table's weakest lock: that too is waited for no longer than the ladder says.
   await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
   // The version is read first: what changes between the two is noticed then, and looked at once more.
@@ -116,7 +147,9 @@ async function tryStatement(work: DdlWork, { transaction, statement, last, lockT
   await followRenames(transaction, difference.renamed, statement);
   // Only what nobody else changed meanwhile is ours to take back; another session sees all but our own changes.
   if ((await catalogVersion(work.database, scope)) !== version) throw new ConcurrentChange();
-  const { irreversible } = invertDifference(difference);
+  // What this step made goes with it, whatever it has done to it since.
+  const earlier = detail.done.map((done) => done.difference);
+  const { irreversible } = invertDifference(netDifference(difference, earlier));
   if (work.mustBeReversible && irreversible.length > 0) {
     throw new SwitchbackError(
       'NotReversible',
@@ -127,21 +160,9 @@ async function tryStatement(work: DdlWork, { transaction, statement, last, lockT
       },
     );
   }
-  const done = {
-    fingerprint: fingerprintOf(text),
-    scope,
-    difference: compact(difference),
-    irreversible: [...irreversible, ...(statement.unseen === null ? [] : [statement.unseen])],
-  };
-  await recordDone(work, transaction, detail, done, last);
+  const seen = statement.unseen === null ? irreversible : [...irreversible, statement.unseen];
+  await recordDone(work, transaction, detail, { statement, difference: compact(difference), irreversible: seen }, last);
 }
-
-/** Without the parts that come and go with a created or dropped whole: the ledger needs only what undo acts on. */
-export const compact = (difference: CatalogDifference): CatalogDifference => ({
-  ...difference,
-  created: topLevel(difference.created),
-  dropped: topLevel(difference.dropped),
-});
 
 export interface StatementSettings {
   schema: string | null;
@@ -157,14 +178,10 @@ export async function useSettings(transaction: Queryable, settings: StatementSet
   );
 }
 
-const LOCK_ERRORS = ['55P03', '40P01'];
-
 async function runStatement(transaction: Queryable, statement: DdlStatement): Promise<void> {
   try {
     await transaction.query(statement.text);
   } catch (error) {
-    throw LOCK_ERRORS.includes(error instanceof PostgresError ? error.sqlState : '')
-      ? error
-      : failedStatement(statement, error);
+    throw lockErrorOrFailure(statement, error);
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
+import type { ColumnFill } from '../../sql/index.ts';
 import { type CatalogObject, type CatalogScope } from './catalog.ts';
 import type { CatalogDifference } from './catalog-difference.ts';
 import type { Database, Queryable } from './database.ts';
@@ -8,10 +9,37 @@ import type { StepKey, StepLedger, StepRecord } from './step-ledger.ts';
 
 /** What the ledger keeps of a `ddl` step, and how a step that is under way gets at it. */
 
-/** One statement of a plan, as the parser has read it. */
-export interface DdlStatement {
+/**
+ * One statement of a plan. It runs as one or several units: itself, or a safe form. Which form fits depends on the live
+ * catalog, so it is decided once, before the first unit runs, and kept: whoever comes later follows the record.
+ */
+export interface PlannedStatement {
   /** From 1. */
   number: number;
+  text: string;
+  /** Works out the units from the live catalog. Throws `RuleViolated`. */
+  decide(): Promise<readonly RecordedUnit[]>;
+  /** Recorded units as what runs. */
+  read(units: readonly RecordedUnit[]): DdlStatement[];
+}
+export interface RecordedUnit {
+  text: string;
+  /** Rows are given a column's default, chunk by chunk. */
+  fill?: ColumnFill | undefined;
+}
+/** The units that a statement of the plan runs as. */
+export interface StatementUnits {
+  /** Of the plan's text. */
+  fingerprint: string;
+  units: readonly RecordedUnit[];
+}
+
+/** One unit: what runs at once, as the parser has read it. */
+export interface DdlStatement {
+  /** The plan's statement that it is of, from 1. */
+  number: number;
+  /** Where a statement runs as several units: which of how many, from 1. */
+  part?: { number: number; of: number } | undefined;
   text: string;
   /** Where in the catalog it can have effects. */
   scope: CatalogScope;
@@ -19,7 +47,8 @@ export interface DdlStatement {
   runs:
     | { as: 'transaction' }
     | { as: 'index-build'; index: IndexBuild }
-    | { as: 'index-drop'; schema: string; index: string; ifExists: boolean };
+    | { as: 'index-drop'; schema: string; index: string; ifExists: boolean }
+    | { as: 'column-fill'; fill: ColumnFill };
   /** Why the catalog doesn't show what it changes; null where it does. */
   unseen: string | null;
 }
@@ -34,8 +63,12 @@ export interface IndexBuild {
   rest: string;
 }
 
+/** One unit that was run. Records of 0.1.0 have no numbers: there each statement was one unit. */
 export interface DoneStatement {
   fingerprint: string;
+  /** The plan's statement, from 1, and the unit of it, from 1. */
+  statement?: number | undefined;
+  unit?: number | undefined;
   scope: CatalogScope;
   difference: CatalogDifference;
   /** What of it the catalog alone can't bring back, in words. */
@@ -45,6 +78,8 @@ export interface DoneStatement {
 /** Written before a statement that can't share a transaction with its record. */
 export interface Intent {
   statement: number;
+  /** The unit of the statement, from 1; left out where it is the only one. */
+  unit?: number | undefined;
   fingerprint: string;
   schema: string;
   name: string;
@@ -57,8 +92,11 @@ export interface Intent {
   backendStart: string;
 }
 export interface DdlDetail {
+  /** One for each unit, in the order in which they ran. */
   done: DoneStatement[];
   intent: Intent | null;
+  /** By the plan's statements, as far as they were begun. Null for what 0.1.0 has begun: it ran as written. */
+  units?: readonly (StatementUnits | null)[] | undefined;
 }
 
 /** The statements of `up` and of `down` are recorded apart; `undo` holds what undoing without a `down` builds anew. */
@@ -70,6 +108,8 @@ export interface DdlWork {
   ledger: StepLedger;
   key: StepKey;
   slot: DdlSlot;
+  /** Who asked for the migration: for the lineage of rows that are filled. */
+  requestedBy?: string | undefined;
   schema: string;
   statementTimeoutMs: number | null;
   limits: LadderLimits;
@@ -108,45 +148,103 @@ export async function enterDdl(work: DdlWork, session: Queryable): Promise<Enter
   return { record, detail: readDetail(record, work.slot) };
 }
 
-/** Whether statement `number` is recorded as done. Throws where another text was recorded in its place. */
-export function isDone(detail: DdlDetail, { number, text }: DdlStatement): boolean {
-  const recorded = detail.done[number - 1] ?? (detail.intent?.statement === number ? detail.intent : undefined);
-  if (recorded !== undefined && recorded.fingerprint !== fingerprintOf(text)) {
-    throw new SwitchbackError('PlanChanged', `statement ${number} has another text than when it was run`, {
-      hint: 'give the changed plan a new version',
-      fields: { statement: number },
-    });
-  }
-  return detail.done.length >= number;
+/** Whether the unit is recorded as done. Throws where another text was recorded in its place. */
+export function isDone(detail: DdlDetail, { number, part, text }: DdlStatement): boolean {
+  const unit = part?.number ?? 1;
+  const done = doneUnit(detail, number, unit);
+  const { intent } = detail;
+  const recorded = done ?? (intent?.statement === number && (intent.unit ?? 1) === unit ? intent : undefined);
+  if (recorded !== undefined && recorded.fingerprint !== fingerprintOf(text)) throw changed(number);
+  return done !== undefined;
 }
 
-/** Records what a statement did, in its transaction; after the last one the step has its new state. */
+const doneUnit = ({ done }: DdlDetail, number: number, unit: number): DoneStatement | undefined =>
+  done.find((record, index) => (record.statement ?? index + 1) === number && (record.unit ?? 1) === unit);
+
+/** Whether each of that many statements of the plan is recorded with all of its units. */
+export const isComplete = (detail: DdlDetail, statements: number): boolean =>
+  Array.from({ length: statements }, (_, index) => index + 1).every(
+    (number) => doneUnit(detail, number, detail.units?.[number - 1]?.units.length ?? 1) !== undefined,
+  );
+
+const changed = (number: number): SwitchbackError =>
+  new SwitchbackError('PlanChanged', `statement ${number} has another text than when it was run`, {
+    hint: 'give the changed plan a new version',
+    fields: { statement: number },
+  });
+
+/**
+ * The units that are recorded for a statement; null where it wasn't begun. What 0.1.0 has begun runs as written. Throws
+ * where another text was recorded in its place.
+ */
+export function recordedUnits(detail: DdlDetail, { number, text }: PlannedStatement): readonly RecordedUnit[] | null {
+  const fingerprint = fingerprintOf(text);
+  const recorded = detail.units?.[number - 1];
+  const legacy = doneUnit(detail, number, 1) ?? (detail.intent?.statement === number ? detail.intent : undefined);
+  const begun = recorded ?? legacy;
+  if (begun === undefined) return null;
+  if (begun.fingerprint !== fingerprint) throw changed(number);
+  return recorded?.units ?? [{ text }];
+}
+
+/** Records which units a statement runs as, in the transaction that has entered the step. */
+export async function recordUnits(
+  work: DdlWork,
+  session: Queryable,
+  detail: DdlDetail,
+  { number, text, units }: { number: number; text: string; units: readonly RecordedUnit[] },
+): Promise<void> {
+  const all = Array.from({ length: number }, (_, index) => detail.units?.[index] ?? null);
+  all[number - 1] = { fingerprint: fingerprintOf(text), units };
+  await recordDetail(work, session, { ...detail, units: all });
+}
+
+/** What running a unit has changed. */
+export interface UnitEffect {
+  statement: DdlStatement;
+  difference: CatalogDifference;
+  irreversible: string[];
+}
+
+/** Records what a unit did, in its transaction; after the last one the step has its new state. */
 export async function recordDone(
   work: DdlWork,
   session: Queryable,
   detail: DdlDetail,
-  done: Omit<DoneStatement, 'undone'>,
+  { statement, difference, irreversible }: UnitEffect,
   last: boolean,
 ): Promise<void> {
-  const next: DdlDetail = { done: [...detail.done, { ...done, undone: false }], intent: null };
+  const { number, part, text, scope } = statement;
+  const done: DoneStatement = {
+    fingerprint: fingerprintOf(text),
+    statement: number,
+    unit: part?.number ?? 1,
+    scope,
+    difference,
+    irreversible,
+    undone: false,
+  };
+  const next: DdlDetail = { ...detail, done: [...detail.done, done], intent: null };
   const [during, end] = work.slot === 'up' ? (['intended', 'applied'] as const) : (['undoing', 'undone'] as const);
   await work.ledger.record(session, work.key, last ? end : during, { detail: { [work.slot]: next } });
 }
 
-export async function recordIntent(
+export const recordIntent = (
   work: DdlWork,
   session: Queryable,
   detail: DdlDetail,
   intent: Intent | null,
-): Promise<void> {
-  const next: DdlDetail = { ...detail, intent };
+): Promise<void> => recordDetail(work, session, { ...detail, intent });
+
+async function recordDetail(work: DdlWork, session: Queryable, next: DdlDetail): Promise<void> {
   await work.ledger.record(session, work.key, work.slot === 'up' ? 'intended' : 'undoing', {
     detail: { [work.slot]: next },
   });
 }
 
-/** A statement for people: its number and its first line. */
-export const statementLabel = ({ number, text }: DdlStatement): string => {
+/** A statement for people: its number, which part of it, and its first line. */
+export const statementLabel = ({ number, part, text }: Pick<DdlStatement, 'number' | 'part' | 'text'>): string => {
   const line = text.split('\n', 1)[0] ?? '';
-  return `statement ${number} (${line.length > 80 ? `${line.slice(0, 79)}…` : line})`;
+  const which = part === undefined || part.of === 1 ? '' : `, part ${part.number} of ${part.of}`;
+  return `statement ${number}${which} (${line.length > 80 ? `${line.slice(0, 79)}…` : line})`;
 };

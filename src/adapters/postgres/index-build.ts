@@ -119,6 +119,7 @@ async function intentOf(
   );
   return {
     statement: statement.number,
+    unit: statement.part?.number,
     fingerprint: fingerprintOf(statement.text),
     schema: index.schema,
     name: index.name,
@@ -146,8 +147,7 @@ async function recordBuilt(
   },
 ): Promise<void> {
   const difference = { created: made === null ? [] : [made], dropped: [], renamed: [], changed: [] };
-  const done = { fingerprint: fingerprintOf(statement.text), scope: statement.scope, difference, irreversible: [] };
-  await recordDone(work, transaction, detail, done, last);
+  await recordDone(work, transaction, detail, { statement, difference, irreversible: [] }, last);
 }
 
 async function build(work: DdlWork, { statement, index }: BuildStep, session: DirectSession): Promise<void> {

@@ -66,18 +66,11 @@ async function decide(
   const { detail } = await enterDdl(work, transaction);
   if (isDone(detail, statement)) return 'done';
   const { intent } = detail;
-  const fingerprint = fingerprintOf(statement.text);
   const found = await findRelation(transaction, target.schema, target.index);
   if (found === null && (intent !== null || target.ifExists)) {
     const dropped = intent?.dropped === null || intent === null ? [] : [intent.dropped];
     const difference = { created: [], dropped, renamed: [], changed: [] };
-    await recordDone(
-      work,
-      transaction,
-      detail,
-      { fingerprint, scope: statement.scope, difference, irreversible: [] },
-      last,
-    );
+    await recordDone(work, transaction, detail, { statement, difference, irreversible: [] }, last);
     return 'done';
   }
   if (intent !== null) {
@@ -91,7 +84,8 @@ async function decide(
   );
   const next = {
     statement: statement.number,
-    fingerprint,
+    unit: statement.part?.number,
+    fingerprint: fingerprintOf(statement.text),
     schema: target.schema,
     name: target.index,
     definition: null,
