@@ -1,27 +1,32 @@
 import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
-import type { Database, Queryable } from './database.ts';
+import type { Queryable } from './database.ts';
 import { useSettings } from './ddl-apply.ts';
 import { renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { cancellable, climbLadder, type LadderLimits } from './lock-ladder.ts';
-import { type ColumnName, columnReferences } from './retire-references.ts';
-import type { StepKey, StepLedger } from './step-ledger.ts';
+import { callsOf, seeStatements, watchReaders } from './retire-readers.ts';
+import { columnReferences } from './retire-references.ts';
+import {
+  climb,
+  enterUp,
+  retiredName,
+  retireRefused,
+  type RetireTarget,
+  type RetireWork,
+  stillInUse,
+  targetLabel,
+} from './retire-work.ts';
 
 /**
  * Takes a column out of use by another name, in one transaction with the sync triggers, so that it goes on being
  * filled and can come back in a moment with current data.
  */
-export interface RetireWork {
-  database: Database;
-  ledger: StepLedger;
-  key: StepKey;
-  column: ColumnName;
-  limits: LadderLimits;
-  signal: AbortSignal;
-  onWait(note: string): void;
+export interface ColumnTarget extends RetireTarget {
+  column: string;
 }
-export interface RetiredDetail extends ColumnName {
+export { retiredName };
+type Work = RetireWork<ColumnTarget>;
+export interface RetiredDetail extends ColumnTarget {
   retiredName: string;
   /** The name of its NOT NULL (below Postgres 18: of the check that stands in for it on return); null: it had none. */
   notNull: string | null;
@@ -29,85 +34,73 @@ export interface RetiredDetail extends ColumnName {
   ownNotNull: { schema: string; table: string; name: string }[];
   /** It has its name back; what is left is to look through the rows that NOT NULL holds again. */
   broughtBack: boolean;
+  /** Calls of statements that named it under its retired name already then; null: nobody could look. */
+  readers?: Record<string, number> | null;
 }
 
-const NAME_BYTES_MAX = 63;
 const NAMED_NOT_NULL_SINCE = 180_000;
 
-/** A name of ours that tells where the column comes from; the same for each call, at most 63 bytes. */
-export function retiredName(migration: string, column: string): string {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([migration, column]))
-    .digest('hex')
-    .slice(0, 8);
-  let name = `zz_retired_${hash}_`;
-  for (const { segment } of new Intl.Segmenter().segment(column)) {
-    if (Buffer.byteLength(name + segment) > NAME_BYTES_MAX) break;
-    name += segment;
-  }
-  return name;
-}
-
 /** Answers with what was done: one line. Throws `StatementFailed` naming whatever still names the column. */
-export async function retireColumn(work: RetireWork): Promise<string> {
-  const { column } = work;
-  return climb(work, `retiring column "${column.table}.${column.column}"`, async (transaction, lockTimeoutMs) => {
-    const record = await work.ledger.enter(transaction, work.key);
-    if (record.state === 'applied') return 'was retired before';
-    if (record.state !== 'intended') {
-      throw new SwitchbackError('Fenced', `step "${work.key.step}" is undone or being undone already`, {
-        fields: { step: work.key.step },
-      });
-    }
+export async function retireColumn(work: Work): Promise<string> {
+  const { target } = work;
+  if ((await work.ledger.read(work.key))?.state === 'applied') return 'was retired before';
+  const seen = await watchReaders(work);
+  return climb(work, `retiring column ${targetLabel(target)}`, async (transaction, lockTimeoutMs) => {
+    if ((await enterUp(work, transaction)) === 'done') return 'was retired before';
     await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
     const detail = await planRetirement(work, transaction);
     for (const statement of retireStatements(detail)) await transaction.query(statement);
-    const rewritten = await renameInDualWrites(transaction, column.schema, column.table, {
-      from: column.column,
+    const rewritten = await renameInDualWrites(transaction, target.schema, target.table, {
+      from: target.column,
       to: detail.retiredName,
     });
-    await work.ledger.record(transaction, work.key, 'applied', { detail: { retired: detail } });
-    return `"${column.table}.${column.column}" is out of use as "${detail.retiredName}"${rewritten > 0 ? '; its triggers keep it current' : ''}`;
+    const kept = rewritten > 0 ? '; its triggers keep it current' : '';
+    const note = `${targetLabel(target)} is out of use as "${detail.retiredName}"${kept}; ${seen}`;
+    await work.ledger.record(transaction, work.key, 'applied', { detail: { retired: detail }, note });
+    return note;
   });
 }
 
-async function planRetirement({ key, column }: RetireWork, transaction: Queryable): Promise<RetiredDetail> {
-  const found = await readColumn(transaction, column);
-  if (found === null) throw refused(column, 'does not exist', 'look at the table and the column that the step names');
+async function planRetirement({ key, target, database }: Work, transaction: Queryable): Promise<RetiredDetail> {
+  const found = await readColumn(transaction, target);
+  if (found === null)
+    throw retireRefused(target, 'does not exist', 'look at the table and the column that the step names');
   if (found.inKey) {
-    throw refused(
-      column,
+    throw retireRefused(
+      target,
       'is part of the primary key, which can’t be out of use',
       'move the primary key to another column in an earlier `ddl` step',
     );
   }
-  const references = await columnReferences(transaction, column);
+  const references = await columnReferences(transaction, target);
   if (references.length > 0) {
-    throw refused(
-      column,
+    throw stillInUse(
+      target,
       `is still named by ${references.join(', ')}`,
       'change or drop them in an earlier `ddl` step, then retry',
     );
   }
-  const name = retiredName(key.run.migration, column.column);
-  if ((await readColumn(transaction, { ...column, column: name })) !== null) {
+  const name = retiredName(key.run.migration, target.column);
+  if ((await readColumn(transaction, { ...target, column: name })) !== null) {
     throw new SwitchbackError(
       'ForeignObject',
-      `${quoteTable(column.schema, column.table)} has a column "${name}" already; it is left alone`,
+      `${quoteTable(target.schema, target.table)} has a column "${name}" already; it is left alone`,
       {
         hint: 'look where it comes from; rename or drop it, then retry',
-        fields: { table: column.table, column: name },
+        fields: { table: target.table, column: name },
       },
     );
   }
-  return { ...column, retiredName: name, notNull: found.notNull, ownNotNull: found.ownNotNull, broughtBack: false };
+  const readers = await seeStatements(database, [target.table, name], () => true);
+  return {
+    ...target,
+    retiredName: name,
+    notNull: found.notNull,
+    ownNotNull: found.ownNotNull,
+    broughtBack: false,
+    readers: readers.seen ? callsOf(readers.calls) : null,
+  };
 }
-
-const refused = ({ schema, table, column }: ColumnName, what: string, hint: string): SwitchbackError =>
-  new SwitchbackError('StatementFailed', `column ${quoteIdentifier(column)} of ${quoteTable(schema, table)} ${what}`, {
-    hint,
-    fields: { schema, table, column },
-  });
 
 /** A client that no longer knows the column gives no value for it, and `down` may have none to give. */
 function retireStatements({ schema, table, column, retiredName: name, notNull }: RetiredDetail): string[] {
@@ -119,9 +112,9 @@ function retireStatements({ schema, table, column, retiredName: name, notNull }:
 }
 
 /** The reverse. The column is back first, for whoever needs it; then the rows are looked through for NOT NULL. */
-export async function bringBackColumn(work: RetireWork): Promise<string> {
-  const { column, ledger, key } = work;
-  const label = `"${column.table}.${column.column}"`;
+export async function bringBackColumn(work: Work): Promise<string> {
+  const { target, ledger, key } = work;
+  const label = targetLabel(target);
   const detail = await climb(work, `bringing back column ${label}`, async (transaction, lockTimeoutMs) => {
     const record = await ledger.enter(transaction, key);
     const retired = record.detail['retired'] as RetiredDetail | undefined;
@@ -134,9 +127,9 @@ export async function bringBackColumn(work: RetireWork): Promise<string> {
     await assertStillRetired(transaction, retired);
     const server = await serverVersion(transaction);
     for (const statement of bringBackStatements(retired, server)) await transaction.query(statement);
-    await renameInDualWrites(transaction, column.schema, column.table, {
+    await renameInDualWrites(transaction, target.schema, target.table, {
       from: retired.retiredName,
-      to: column.column,
+      to: target.column,
     });
     const next: RetiredDetail = { ...retired, broughtBack: true };
     await ledger.record(transaction, key, retired.notNull === null ? 'undone' : 'undoing', {
@@ -190,7 +183,7 @@ async function assertStillRetired(
 }
 
 /** Holds up nobody: VALIDATE reads the rows beside writers. */
-async function validateNotNull(work: RetireWork, { schema, table, column, notNull }: RetiredDetail): Promise<void> {
+async function validateNotNull(work: Work, { schema, table, column, notNull }: RetiredDetail): Promise<void> {
   await climb(work, `checking NOT NULL of "${table}.${column}"`, async (transaction, lockTimeoutMs) => {
     const record = await work.ledger.enter(transaction, work.key);
     if (record.state === 'undone' || notNull === null) return;
@@ -226,7 +219,7 @@ interface FoundColumn {
   notNull: string | null;
   ownNotNull: RetiredDetail['ownNotNull'];
 }
-async function readColumn(session: Queryable, { schema, table, column }: ColumnName): Promise<FoundColumn | null> {
+async function readColumn(session: Queryable, { schema, table, column }: ColumnTarget): Promise<FoundColumn | null> {
   const [row] = await session.query(
     `SELECT a.attnotnull AS not_null,
        (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]) AS named,
@@ -248,18 +241,4 @@ async function readColumn(session: Queryable, { schema, table, column }: ColumnN
     notNull: row['not_null'] === 't' ? (row['named'] ?? standIn) : null,
     ownNotNull: JSON.parse(row['own_not_null'] ?? '[]') as RetiredDetail['ownNotNull'],
   };
-}
-
-async function climb<T>(
-  { database, limits, signal, onWait }: RetireWork,
-  purpose: string,
-  attempt: (transaction: Queryable, lockTimeoutMs: number) => Promise<T>,
-): Promise<T> {
-  return database.session((session) =>
-    climbLadder({ database, pid: session.pid, limits, signal, purpose, onWait }, (lockTimeoutMs) =>
-      cancellable(database, session.pid, signal, () =>
-        session.transaction((transaction) => attempt(transaction, lockTimeoutMs)),
-      ),
-    ),
-  );
 }
