@@ -1,7 +1,19 @@
 import { BACKFILLS } from './backfill.ts';
 import type { Benchmark } from './benchmark.ts';
+import { MANY_AT_ONCE, STEP_OVERHEAD } from './engine.ts';
 import { DUAL_WRITE_COST, FOREGROUND } from './foreground.ts';
+import { HISTORY, IDLE, RECOVERY } from './long-runs.ts';
 import { VERIFY } from './verify.ts';
 
 /** All benchmarks, in the order of the table. */
-export const BENCHMARKS: readonly Benchmark[] = [...BACKFILLS, FOREGROUND, DUAL_WRITE_COST, VERIFY];
+export const BENCHMARKS: readonly Benchmark[] = [
+  ...BACKFILLS,
+  FOREGROUND,
+  DUAL_WRITE_COST,
+  VERIFY,
+  STEP_OVERHEAD,
+  MANY_AT_ONCE,
+  IDLE,
+  HISTORY,
+  RECOVERY,
+];
