@@ -34,6 +34,9 @@ export interface RelationFacts {
   schema: string;
   name: string;
   kind: RelationKind;
+  /** Whether it is UNLOGGED, and the tablespace that it is in; left out where nobody has looked. */
+  unlogged?: boolean;
+  tablespace?: string;
   /** Made by an earlier statement of the same plan: nobody uses it yet. */
   fresh: boolean;
   /** Estimated rows, partitions included; null where the table was never analyzed. */
@@ -50,8 +53,14 @@ export interface RelationFacts {
   constraints: readonly ConstraintFacts[];
   indexes: readonly IndexFacts[];
   triggers: readonly { name: string; definition: string; enabled: boolean }[];
-  /** Partitions of every level, parents before their children. */
-  partitions: readonly { schema: string; name: string; parent: { schema: string; name: string }; leaf: boolean }[];
+  /** Partitions and heirs of every level, parents before their children; `default`: the partition for all other rows. */
+  partitions: readonly {
+    schema: string;
+    name: string;
+    parent: { schema: string; name: string };
+    leaf: boolean;
+    default?: boolean;
+  }[];
   /** What it is a partition or an heir of. */
   parents: readonly { schema: string; name: string }[];
   /** Views and materialized views that read it. */
@@ -133,6 +142,8 @@ export interface TypeFacts {
   schema: string;
   name: string;
   kind: 'enum' | 'domain' | 'composite' | 'range' | 'base';
+  /** Of a domain: what it is of, as `format_type` prints it, and whether its values are checked. */
+  domain?: { base: string; constrained: boolean } | null;
   labels: readonly string[];
   owned: boolean;
   /** Columns of that type: what a change of the type reaches. */

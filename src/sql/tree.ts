@@ -42,6 +42,7 @@ export interface ConstraintClause {
   name: string | null;
   columns: readonly string[];
   references: (Name & { columns: readonly string[] }) | null;
+  /** NOT VALID or NOT ENFORCED: the rows that are there aren't looked at. */
   notValid: boolean;
   deferrable: boolean;
   /** The index of USING INDEX, or null. */

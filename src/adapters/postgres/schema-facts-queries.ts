@@ -103,7 +103,9 @@ SELECT jsonb_build_object(
   'schema', c.nspname, 'name', c.relname,
   'kind', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
     WHEN 'f' THEN 'foreign' WHEN 'S' THEN 'sequence' ELSE 'index' END,
-  'fresh', false,
+  'fresh', false, 'unlogged', c.relpersistence = 'u',
+  'tablespace', (SELECT s.spcname FROM pg_tablespace s WHERE s.oid =
+      CASE c.reltablespace WHEN 0 THEN (SELECT dattablespace FROM pg_database WHERE datname = current_database()) ELSE c.reltablespace END),
   'rows', total.rows, 'heapBytes', total.heap, 'indexBytes', total.indexes,
   'owned', pg_has_role(c.relowner, 'USAGE'),
   'rowSecurity', jsonb_build_object('enabled', c.relrowsecurity, 'forced', c.relforcerowsecurity),
