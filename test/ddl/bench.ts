@@ -43,7 +43,7 @@ export async function ddlBench(setUp = '', postgresUrl?: string): Promise<DdlBen
     (direction: 'up' | 'down') =>
     (step: StepOf<'ddl'>, { run, ...options }: Options = {}): Promise<EffectResult> =>
       ddl[direction](bench.input<'ddl'>(step, { direction, run: bench.run(run) }), bench.context(options));
-  const snapshot = (): Promise<CatalogSnapshot> => database.session((session) => catalogSnapshot(session));
+  const snapshot = (): Promise<CatalogSnapshot> => catalogSnapshot(database);
   return {
     ...bench,
     url: fresh.url,

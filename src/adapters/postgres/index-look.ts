@@ -12,10 +12,11 @@ export interface FoundRelation {
   valid: boolean;
 }
 
-// Printed definitions start with names whose length differs from index to index; what follows them is compared.
+// Printed definitions start with names whose length differs from index to index; what follows them is compared. Our
+// own temporary schema is printed by its alias since Postgres 15.
 const DEFINITION = `CASE WHEN i.indexrelid IS NOT NULL THEN CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END || substr(pg_get_indexdef(i.indexrelid),
   length(format('CREATE %sINDEX %I ON %I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-    CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END, t.relname)) + 1) END`;
+    CASE WHEN n.oid = pg_my_temp_schema() AND current_setting('server_version_num')::int >= 150000 THEN 'pg_temp' ELSE n.nspname END, t.relname)) + 1) END`;
 
 export async function findRelation(session: Queryable, schema: string, name: string): Promise<FoundRelation | null> {
   const [row] = await session.query(

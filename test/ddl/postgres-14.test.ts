@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { backfill } from '../../src/activities/backfill.ts';
+import { dualWrite } from '../../src/activities/dual-write.ts';
+import type { Effect } from '../../src/activities/effect.ts';
+import { retire } from '../../src/activities/retire.ts';
+import { verify } from '../../src/activities/verify.ts';
+import type { Direction } from '../../src/messages/index.ts';
+import type { Kind, StepOf } from '../../src/plan/index.ts';
+import { stepKinds } from '../../src/plan/steps/index.ts';
+import { type Postgres14, postgres14 } from '../harness/postgres-14.ts';
+import { type DdlBench, ddlBench } from './bench.ts';
+import { failure, kill, otherSession, ourWaiting } from './other-session.ts';
+import { REVERSIBLE, TABLES } from './reversible.ts';
+
+/** The oldest version that we work with: what differs there is the catalog, NOT NULL without a name, and RETURNING. */
+let server: Postgres14;
+let bench: DdlBench;
+beforeAll(async () => {
+  server = await postgres14();
+  bench = await ddlBench(TABLES, server.url);
+});
+afterAll(async () => {
+  await bench.drop();
+  await server.stop();
+});
+
+const parse = <K extends Kind>(uses: K, fields: object): StepOf<K> =>
+  stepKinds[uses].parse({ id: uses, uses, database: 'app', ...fields }) as StepOf<K>;
+const sync = parse('dual-write', {
+  table: 'people',
+  up: { given_name: "split_part(full_name, ' ', 1)", family_name: "split_part(full_name, ' ', 2)" },
+  down: { full_name: "given_name || ' ' || family_name" },
+});
+const act = <K extends Kind>(effect: Effect<K>, direction: Direction, step: StepOf<K>) =>
+  effect[direction](
+    bench.input(step, { direction, of: 'of' in step && step.of !== undefined ? sync : null }),
+    bench.context(),
+  );
+
+test('it is Postgres 14', async () => {
+  expect(await bench.query(`SELECT current_setting('server_version_num')::int / 10000 AS version`)).toEqual([
+    { version: '14' },
+  ]);
+});
+
+let steps = 0;
+describe('rollback from the catalog', () => {
+  test.each(Object.entries(REVERSIBLE))('%s comes back', async (_name, sql) => {
+    const before = await bench.schema();
+    const step = bench.step(sql, { id: `change-${++steps}` });
+    await bench.up(step);
+    expect(await bench.schema()).not.toEqual(before);
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+});
+
+describe('indexes', () => {
+  test('CREATE INDEX CONCURRENTLY: killed half-way, built anew, undone', async () => {
+    const before = await bench.schema();
+    const holder = await otherSession(bench);
+    await holder.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM public.users LIMIT 1');
+    const step = bench.step('CREATE UNIQUE INDEX CONCURRENTLY by_name ON users (lower(full_name))', { id: 'index' });
+    const first = failure(bench.up(step));
+    await kill(bench, await ourWaiting(bench, 'CREATE UNIQUE INDEX CONCURRENTLY'));
+    await first;
+    await holder.query('COMMIT');
+    await bench.up(step);
+    expect(
+      await bench.query(`SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'public.by_name'::regclass`),
+    ).toEqual([{ valid: 't' }]);
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+
+  test('DROP INDEX CONCURRENTLY and back', async () => {
+    const before = await bench.schema();
+    const step = bench.step('DROP INDEX CONCURRENTLY users_email', { id: 'no-index' });
+    await bench.up(step);
+    expect(await bench.schema()).not.toEqual(before);
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+});
+
+describe('data', () => {
+  test('dual write, backfill, verify, retire and back', async () => {
+    await bench.query(`CREATE TABLE public.people (id int PRIMARY KEY, full_name text NOT NULL, given_name text, family_name text);
+      INSERT INTO public.people SELECT i, 'Ada No' || i FROM generate_series(1, 500) i`);
+    const before = await bench.schema();
+    await act(dualWrite, 'up', sync);
+    await bench.query(`INSERT INTO public.people (id, given_name, family_name) VALUES (501, 'Grace', 'Hopper')`);
+    const fill = parse('backfill', { of: 'dual-write', chunk: { rows: 100, fixed: true } });
+    expect((await act(backfill, 'up', fill)).note).toContain('500');
+    expect((await act(verify, 'up', parse('verify', { of: 'dual-write' }))).note).toContain('501');
+    const retired = parse('retire', { column: 'people.full_name' });
+    await act(retire, 'up', retired);
+    await bench.query(`UPDATE public.people SET given_name = 'Augusta' WHERE id = 1;
+      INSERT INTO public.people (id, given_name, family_name) VALUES (502, 'Alan', 'Turing')`);
+    await act(retire, 'down', retired);
+    expect(await bench.query('SELECT full_name FROM public.people WHERE id IN (1, 501, 502) ORDER BY id')).toEqual([
+      { full_name: 'Augusta No1' },
+      { full_name: 'Grace Hopper' },
+      { full_name: 'Alan Turing' },
+    ]);
+    await act(backfill, 'down', fill);
+    await act(dualWrite, 'down', sync);
+    expect(await bench.schema()).toEqual(before);
+  });
+
+  test('NOT NULL that comes back through its stand-in finds rows that hold NULL', async () => {
+    await bench.query(`CREATE TABLE public.things (id int PRIMARY KEY, name text NOT NULL);
+      INSERT INTO public.things VALUES (1, 'a')`);
+    const before = await bench.schema();
+    const retired = parse('retire', { id: 'things', column: 'things.name' });
+    await act(retire, 'up', retired);
+    await bench.query('INSERT INTO public.things (id) VALUES (2)');
+    expect((await failure(act(retire, 'down', retired))).message).toContain('holds NULL in some rows');
+    // The column is back already; new rows are held to it meanwhile.
+    expect((await failure(bench.query('INSERT INTO public.things (id) VALUES (3)'))).message).toContain(
+      'violates check',
+    );
+    await bench.query(`UPDATE public.things SET name = 'b' WHERE id = 2`);
+    await act(retire, 'down', retired);
+    expect(await bench.schema()).toEqual(before);
+  });
+});
