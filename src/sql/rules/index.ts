@@ -3,6 +3,11 @@ import { PARTITION_RULES } from './partitions.ts';
 import { TYPE_RULES } from './types.ts';
 import { VIEW_RULES } from './views.ts';
 import { FUNCTION_RULES } from './functions.ts';
+import { TRIGGER_RULES } from './triggers.ts';
+import { SECURITY_RULES } from './security.ts';
+import { SEQUENCE_RULES } from './sequences.ts';
+import { STORAGE_RULES } from './storage.ts';
+import { STATEMENT_RULES } from './statements.ts';
 import type { Rule } from './rule.ts';
 
 /** Every rule, by topic. Codes are stable: plans name them in `allow`. */
@@ -12,6 +17,11 @@ export const RULES: readonly Rule[] = [
   ...TYPE_RULES,
   ...VIEW_RULES,
   ...FUNCTION_RULES,
+  ...TRIGGER_RULES,
+  ...SECURITY_RULES,
+  ...SEQUENCE_RULES,
+  ...STORAGE_RULES,
+  ...STATEMENT_RULES,
 ];
 
 const BY_CODE: ReadonlyMap<string, Rule> = new Map(RULES.map((rule) => [rule.code, rule]));
