@@ -5,7 +5,7 @@ import { alterAs, type AlteredTable } from './altered-table.ts';
 import { checkForm, foreignKeyForm } from './constraint.ts';
 import { addNotNullForm, setNotNullForm } from './not-null.ts';
 import { isUsed, NamesTaken } from './object-name.ts';
-import { type WrittenCommand, writtenCommands } from './splice.ts';
+import { constraintBody, type WrittenCommand, writtenCommands } from './splice.ts';
 import { fieldsOf, nameOf } from './tree.ts';
 import { uniqueForm } from './unique.ts';
 import { joined, type SafeForm, unitsOf } from './unit.ts';
@@ -81,13 +81,13 @@ function formOf(written: WrittenCommand, table: AlteredTable): SafeForm | null {
     case 'AT_AddColumn':
       return addColumnForm({ ...written, cmd }, table);
     case 'AT_AddConstraint':
-      return constraintForm(fieldsOf(cmd['def'], 'Constraint') ?? {}, table);
+      return constraintForm(fieldsOf(cmd['def'], 'Constraint') ?? {}, table, constraintBody(written));
     default:
       return null;
   }
 }
 
-function constraintForm(constraint: SqlNode, table: AlteredTable): SafeForm | null {
+function constraintForm(constraint: SqlNode, table: AlteredTable, body: string | null): SafeForm | null {
   switch (constraint['contype']) {
     case 'CONSTR_CHECK':
       return checkForm(constraint, table);
@@ -97,7 +97,7 @@ function constraintForm(constraint: SqlNode, table: AlteredTable): SafeForm | nu
       return addNotNullForm(constraint, table);
     case 'CONSTR_UNIQUE':
     case 'CONSTR_PRIMARY':
-      return uniqueForm(constraint, table);
+      return uniqueForm(constraint, table, body);
     default:
       return null;
   }

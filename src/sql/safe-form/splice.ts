@@ -75,3 +75,10 @@ export function beforeConstraints({ statement, start }: WrittenCommand, column: 
         .toString()
         .trim();
 }
+
+/** A constraint of the table in its author's words, without its name: `UNIQUE (a) INCLUDE (b)`. */
+export function constraintBody({ text }: WrittenCommand): string | null {
+  const tokens = tokensOf(text);
+  const first = tokens[1]?.text.toUpperCase() === 'CONSTRAINT' ? tokens[3] : tokens[1];
+  return first === undefined ? null : Buffer.from(text).subarray(first.start).toString();
+}

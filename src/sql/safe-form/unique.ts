@@ -1,15 +1,19 @@
+import { QuoteUtils } from 'pgsql-deparser';
 import { deparse } from '../deparse.ts';
 import { relationOf } from '../facts.ts';
 import type { SqlNode } from '../parser.ts';
-import { alter, type AlteredTable } from './altered-table.ts';
+import { alter, alterAs, type AlteredTable, validate } from './altered-table.ts';
 import { isKnownNotNull, notNullForm } from './not-null.ts';
 import { distinctNames } from './object-name.ts';
 import { attachIndex, children } from './partitioned-index.ts';
 import { command, type Name, rangeVar, strings, text } from './tree.ts';
 import { concurrent, type SafeForm, type SafeUnit, unitsOf } from './unit.ts';
 
-/** A unique constraint or primary key builds its index under a lock that holds up writers; one that is there is taken over. */
-export function uniqueForm(constraint: SqlNode, table: AlteredTable): SafeForm | null {
+/**
+ * A unique constraint or primary key builds its index under a lock that holds up writers; one that is there is taken over.
+ * `body` is the constraint in the author's words, from UNIQUE or PRIMARY KEY on.
+ */
+export function uniqueForm(constraint: SqlNode, table: AlteredTable, body: string | null = null): SafeForm | null {
   const isPrimary = constraint['contype'] === 'CONSTR_PRIMARY';
   if (constraint['without_overlaps'] === true) return null;
   const existing = text(constraint['indexname']);
@@ -32,7 +36,7 @@ export function uniqueForm(constraint: SqlNode, table: AlteredTable): SafeForm |
     };
   }
   const built =
-    table.relation.kind === 'partitioned' ? partitionedUnits(constraint, table) : plainUnits(constraint, table);
+    table.relation.kind === 'partitioned' ? partitionedUnits(constraint, table, body) : plainUnits(constraint, table);
   if (built === null) return null;
   const why = 'its index is built CONCURRENTLY first, so that writers go on meanwhile';
   return { units: [...notNull, ...built], why, avoids };
@@ -47,7 +51,7 @@ function plainUnits(constraint: SqlNode, table: AlteredTable): SafeUnit[] | null
   const { inh: _inh, location: _location, ...of } = node;
   return unitsOf(
     indexSql(constraint, { ...of, inh: true }, { name, concurrently: true }),
-    alter(table, command('AT_AddConstraint', { def: { Constraint: takingOver(constraint, name) } })),
+    takeOver(table, constraint, name),
   );
 }
 
@@ -85,17 +89,30 @@ function indexSql(
   return sql === null ? null : concurrent(sql);
 }
 
-/** The constraint that takes an index over: columns and storage are the index's. */
-const takingOver = (constraint: SqlNode, name: string): SqlNode => ({
-  contype: constraint['contype'],
-  conname: name,
-  ...(constraint['deferrable'] === true && { deferrable: true }),
-  ...(constraint['initdeferred'] === true && { initdeferred: true }),
-  indexname: name,
-});
+/** The constraint takes an index over: columns and storage are the index's. */
+function takeOver(table: AlteredTable, constraint: SqlNode, name: string): string | null {
+  const add = (indexname: string): SqlNode =>
+    command('AT_AddConstraint', {
+      def: {
+        Constraint: {
+          contype: constraint['contype'],
+          conname: name,
+          ...(constraint['deferrable'] === true && { deferrable: true }),
+          ...(constraint['initdeferred'] === true && { initdeferred: true }),
+          indexname,
+        },
+      },
+    });
+  // The deparser leaves this one name without its quotes.
+  const quoted = (): string | null =>
+    alter(table, add(PLAIN_NAME))?.replace(`INDEX ${PLAIN_NAME}`, () => `INDEX ${QuoteUtils.quoteIdentifier(name)}`) ??
+    null;
+  return alterAs(table, [add(name)], quoted);
+}
+const PLAIN_NAME = 'index_that_is_there';
 
 /** On the parent alone it is a moment's work; each leaf takes over an index of its own, and is attached. */
-function partitionedUnits(constraint: SqlNode, table: AlteredTable): SafeUnit[] | null {
+function partitionedUnits(constraint: SqlNode, table: AlteredTable, body: string | null): SafeUnit[] | null {
   const { relation, facts } = table;
   if (table.node['inh'] !== true) return null;
   if (relation.partitions.some((part) => relationOf(facts, part.schema, part.name)?.kind === 'foreign')) return null;
@@ -108,17 +125,18 @@ function partitionedUnits(constraint: SqlNode, table: AlteredTable): SafeUnit[] 
   const onParentAlone = (parent: Name, name: string): string | null => {
     const { location: _location, ...rest } = constraint;
     const only = { ...table, node: rangeVar(parent, { only: true }) };
-    return alter(only, command('AT_AddConstraint', { def: { Constraint: { ...rest, conname: name } } }));
+    return alterAs(only, [command('AT_AddConstraint', { def: { Constraint: { ...rest, conname: name } } })], () => {
+      // The deparser loses INCLUDE, WITH and TABLESPACE.
+      const head = validate(only, name)?.replace(' VALIDATE CONSTRAINT ', () => ' ADD CONSTRAINT ');
+      return head === undefined || body === null ? null : `${head} ${body}`;
+    });
   };
   const below = (parent: Name, parentName: string): boolean =>
     children(relation, parent).every((child) => {
       const name = chosenName(constraint, child, table);
       const on = { ...table, node: rangeVar(child) };
       const made = child.leaf
-        ? add(
-            indexSql(constraint, rangeVar(child), { name, concurrently: true }),
-            alter(on, command('AT_AddConstraint', { def: { Constraint: takingOver(constraint, name) } })),
-          )
+        ? add(indexSql(constraint, rangeVar(child), { name, concurrently: true }), takeOver(on, constraint, name))
         : add(onParentAlone(child, name)) && below(child, name);
       const parentIndex = { schema: parent.schema, name: parentName };
       return made && add(attachIndex(parentIndex, { schema: child.schema, name }));
