@@ -10,14 +10,15 @@ export interface PlanFile {
 
 /**
  * Reads a plan file and checks all that can be checked without a server.
+ * @param hint what to do about a wrong plan, where that isn't to check it
  * @throws SwitchbackError UsageInvalid where there is no such file; PlanError with file, line and column otherwise
  */
-export async function openPlanFile(path: string, cwd: string): Promise<PlanFile> {
+export async function openPlanFile(path: string, cwd: string, { hint }: { hint?: string } = {}): Promise<PlanFile> {
   const bytes = readBytes(path, cwd);
   // Postgres's parser is only loaded by the commands that read a plan.
   const { checkPlanText, PlanError } = await import('../plan/file/index.ts');
   const check = await checkPlanText(bytes);
-  if (!check.ok) throw new PlanError(check.problems, { file: path });
+  if (!check.ok) throw new PlanError(check.problems, { file: path, ...(hint !== undefined && { hint }) });
   return { text: new TextDecoder().decode(bytes), check };
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { SwitchbackError } from '../messages/index.ts';
 import { painter } from '../report/paint.ts';
@@ -6,6 +5,7 @@ import { Cli } from './cli.ts';
 import { COMMANDS } from './commands/index.ts';
 import { errorObject, errorText } from './error-text.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
+import { packageVersion } from './package-version.ts';
 import type { Terminal } from './terminal.ts';
 
 const EPILOGUE = `
@@ -85,10 +85,4 @@ function wordsOf({ code, message }: CommanderError, args: readonly string[]): st
   if (code !== 'commander.help') return message.replace(/^error: /, '');
   const asked = args[args.indexOf('help') + 1];
   return args.includes('help') && asked !== undefined ? `unknown command '${asked}'` : 'a command is missing';
-}
-
-function packageVersion(): string {
-  // Built or not, package.json lies two folders above src/cli or dist/cli.
-  const read = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
-  return read.version;
 }

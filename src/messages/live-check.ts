@@ -104,3 +104,7 @@ export interface CheckFinding {
   /** Keeps the plan from running. */
   refused: boolean;
 }
+
+/** A finding that keeps the plan from running, as one of `problems`. */
+export const problemOf = ({ phase, step, message, rule }: CheckFinding): string =>
+  `${phase}/${step}: ${message} (rule ${rule})`;

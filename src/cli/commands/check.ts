@@ -1,45 +1,73 @@
+import { relative, resolve, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { type ErrorCode, type LiveCheck, SwitchbackError } from '../../messages/index.ts';
-import { oneLine } from '../../report/plain-text.ts';
+import type { PlanProblem } from '../../plan/file/problem.ts';
+import { checkText } from '../../report/check-text.ts';
+import { sarifLog } from '../../report/sarif.ts';
 import type { CommandMaker, Invocation } from '../cli.ts';
 import { EXIT } from '../exit-code.ts';
+import { packageVersion } from '../package-version.ts';
 import { openPlanFile, type PlanFile } from '../plan-file.ts';
+import { writeFile } from '../write-file.ts';
 
 /** Without a server or a worker only the file can be checked; that is said, and is no failure. */
 const ONLY_FILE: readonly ErrorCode[] = ['TemporalUnreachable', 'NoAnswer'];
+const HINT = 'correct the plan and check it again; docs/plan-format.md has every field';
+const PIPE_COLUMNS = 120;
 
-export const check: CommandMaker = (cli) =>
-  cli.command<{ offline?: boolean }>(
-    'check <plan>',
-    'check a plan file, then, where a worker answers, against the live databases',
-    async (invocation) => {
-      const [path = ''] = invocation.args;
-      const file = await openPlanFile(path, invocation.terminal.cwd);
-      const live =
-        invocation.options.offline === true ? { skipped: 'left out (--offline)' } : await askLive(invocation, file);
-      const problems = 'problems' in live ? live.problems : [];
-      const { plan, digest, claims, gates, risks } = file.check;
-      invocation.print(
-        {
-          ok: problems.length === 0,
-          file: path,
-          name: plan.metadata.name,
-          version: plan.metadata.version,
-          digest,
-          risks,
-          gates: gates.map(({ gate }) => gate),
-          claims,
-          live,
-        },
-        () => [fileText(path, file), liveText(live)].join('\n'),
-      );
-      return problems.length === 0 ? EXIT.done : EXIT.input;
-    },
-    (command) => command.option('--offline', 'check the file alone'),
-  );
-
+interface Options {
+  offline?: boolean;
+  /** A file, or true for stdout. */
+  sarif?: string | true;
+}
 type Live = LiveCheck | { skipped: string };
 
-async function askLive({ session }: Invocation<{ offline?: boolean }>, { text }: PlanFile): Promise<Live> {
+export const check: CommandMaker = (cli) =>
+  cli.command<Options>(
+    'check <plan>',
+    'check a plan file, then, where a worker answers, its statements against the live databases',
+    async (invocation) => {
+      const { args, options, globals, terminal } = invocation;
+      if (options.sarif === true && globals.json === true) {
+        throw new SwitchbackError('UsageInvalid', '--json and --sarif would both write to stdout', {
+          hint: 'give --sarif a file',
+        });
+      }
+      const [path = ''] = args;
+      const file = await openForCheck(path, invocation);
+      const live = options.offline === true ? { skipped: 'left out (--offline)' } : await askLive(invocation, file);
+      const problems = 'problems' in live ? live.problems : [];
+      if (options.sarif !== undefined) writeSarif(path, invocation, { live, fileProblems: [] });
+      if (options.sarif !== true) {
+        invocation.print(jsonOf(path, file, live, problems.length === 0), () =>
+          checkText(
+            { path, ...file.check, live, sarif: options.sarif ?? null },
+            { width: terminal.screen?.columns ?? PIPE_COLUMNS, color: terminal.color },
+          ),
+        );
+      }
+      return problems.length === 0 ? EXIT.done : EXIT.input;
+    },
+    (command) =>
+      command
+        .option('--offline', 'check the file alone')
+        .option('--sarif [file]', 'write what was found as SARIF 2.1.0, to a file or stdout'),
+  );
+
+/** A wrong file is told to reviewers too. */
+async function openForCheck(path: string, invocation: Invocation<Options>): Promise<PlanFile> {
+  try {
+    return await openPlanFile(path, invocation.terminal.cwd, { hint: HINT });
+  } catch (error) {
+    if (invocation.options.sarif !== undefined && error instanceof SwitchbackError && 'problems' in error) {
+      const fileProblems = error.problems as readonly PlanProblem[];
+      writeSarif(path, invocation, { live: { skipped: 'the plan file is wrong' }, fileProblems });
+    }
+    throw error;
+  }
+}
+
+async function askLive({ session }: Invocation<Options>, { text }: PlanFile): Promise<Live> {
   try {
     return await session(({ switchback }) => switchback.check(text));
   } catch (error) {
@@ -48,22 +76,44 @@ async function askLive({ session }: Invocation<{ offline?: boolean }>, { text }:
   }
 }
 
-function fileText(path: string, { check: { plan, digest, gates } }: PlanFile): string {
-  const { metadata, spec } = plan;
-  const steps = spec.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
-  return [
-    `${path}: fine`,
-    `  ${metadata.name} version ${metadata.version}, ${spec.phases.length} phases, ${steps} steps`,
-    `  gates: ${gates.map(({ gate }) => gate).join(', ') || 'none'}`,
-    `  digest: ${digest}`,
-  ].join('\n');
+const jsonOf = (
+  path: string,
+  { check: { plan, digest, claims, gates, risks } }: PlanFile,
+  live: Live,
+  ok: boolean,
+) => ({
+  ok,
+  file: path,
+  name: plan.metadata.name,
+  version: plan.metadata.version,
+  digest,
+  risks,
+  gates: gates.map(({ gate }) => gate),
+  claims,
+  live,
+});
+
+function writeSarif(
+  path: string,
+  { options, terminal }: Invocation<Options>,
+  { live, fileProblems }: { live: Live; fileProblems: readonly PlanProblem[] },
+): void {
+  const log = sarifLog({
+    version: packageVersion(),
+    uri: uriOf(path, terminal.cwd),
+    fileProblems,
+    ...('skipped' in live
+      ? { findings: [], problems: [], skipped: live.skipped }
+      : { findings: live.findings, problems: live.problems, skipped: null }),
+  });
+  const text = JSON.stringify(log, null, 2);
+  if (options.sarif === undefined || options.sarif === true) terminal.out(text);
+  else writeFile(terminal.cwd, options.sarif, `${text}\n`, '--sarif');
 }
 
-function liveText(live: Live): string {
-  if ('skipped' in live) return `live: not checked: ${oneLine(live.skipped)}`;
-  const lines = [
-    ...live.problems.map((problem) => `  problem: ${oneLine(problem)}`),
-    ...live.notes.map((note) => `  note: ${oneLine(note)}`),
-  ];
-  return [`live: ${live.problems.length === 0 ? 'fine' : `${live.problems.length} problems`}`, ...lines].join('\n');
+/** Relative to the working directory, which in code review is the repository's root; else absolute. */
+function uriOf(path: string, cwd: string): string {
+  const from = relative(cwd, resolve(cwd, path));
+  if (from.startsWith('..') || resolve(from) === from) return pathToFileURL(resolve(cwd, path)).href;
+  return from.split(sep).map(encodeURIComponent).join('/');
 }

@@ -1,5 +1,3 @@
-import { writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { Status } from '../../messages/index.ts';
 import { SwitchbackError } from '../../messages/index.ts';
 import { reportHtml } from '../../report/report-html.ts';
@@ -8,6 +6,7 @@ import type { CommandMaker, Invocation } from '../cli.ts';
 import { EXIT } from '../exit-code.ts';
 import { withLedgers } from '../report-facts.ts';
 import { readSettings } from '../settings.ts';
+import { writeFile } from '../write-file.ts';
 
 export const report: CommandMaker = (cli) =>
   cli.command<{ html?: string }>(
@@ -19,7 +18,7 @@ export const report: CommandMaker = (cli) =>
       return withLedgers(readSettings(globals, terminal), async (ledgers) => {
         const status = await statusFrom(invocation, name, () => ledgers.status(name));
         const facts = await ledgers.facts(status);
-        if (options.html !== undefined) writeFile(resolve(terminal.cwd, options.html), reportHtml(status, facts));
+        if (options.html !== undefined) writeFile(terminal.cwd, options.html, reportHtml(status, facts), '--html');
         invocation.print({ status, facts }, () =>
           options.html === undefined ? reportMarkdown(status, facts) : `wrote ${options.html}`,
         );
@@ -42,16 +41,5 @@ async function statusFrom(
     const status = await kept();
     if (status === null) throw error;
     return { ...status, source: 'ledger' };
-  }
-}
-
-function writeFile(path: string, content: string): void {
-  try {
-    writeFileSync(path, content);
-  } catch (error) {
-    throw new SwitchbackError('UsageInvalid', `"${path}" can't be written (${(error as NodeJS.ErrnoException).code})`, {
-      hint: 'give --html a path in a folder that exists and that you may write to',
-      cause: error,
-    });
   }
 }

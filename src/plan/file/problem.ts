@@ -101,7 +101,7 @@ const PROBLEMS_IN_ERROR_MAX = 20;
 export class PlanError extends SwitchbackError {
   readonly problems: readonly PlanProblem[];
 
-  constructor(problems: readonly PlanProblem[], options: { file?: string | null } = {}) {
+  constructor(problems: readonly PlanProblem[], options: { file?: string | null; hint?: string } = {}) {
     const first = problems[0];
     const more = problems.length - PROBLEMS_IN_ERROR_MAX;
     const text = formatProblems(problems.slice(0, PROBLEMS_IN_ERROR_MAX), options);
@@ -111,7 +111,8 @@ export class PlanError extends SwitchbackError {
         : 'PlanInvalid',
       more > 0 ? `${text}\n… and ${more} more` : text,
       {
-        hint: 'Correct the plan and start it again; `switchback check PLAN` shows all problems at once.',
+        hint:
+          options.hint ?? 'Correct the plan and start it again; `switchback check PLAN` shows all problems at once.',
         fields: {
           problems: problems.length,
           path: first?.path ?? null,

@@ -1,0 +1,73 @@
+import type { CheckFinding, LiveCheck } from '../messages/index.ts';
+import type { Paint, Tone } from './paint.ts';
+import { oneLine, wrap } from './plain-text.ts';
+
+/** Where a rule's page lies, from the root of the repository. */
+export const rulePage = (rule: string): string => `docs/rules/${rule}.md`;
+
+interface Group {
+  title: (number: number) => string;
+  tone: Tone;
+  has: (finding: CheckFinding) => boolean;
+}
+const isTold = (finding: CheckFinding): boolean => !finding.refused && finding.allowed === null && !finding.avoided;
+const number = (of: number, word: string): string => `${of} ${word}${of === 1 ? '' : 's'}`;
+const GROUPS: readonly Group[] = [
+  {
+    title: (of) => `${number(of, 'error')}: refused, unless the step's \`allow\` names the rule with a reason`,
+    tone: 'bad',
+    has: ({ refused }) => refused,
+  },
+  {
+    title: (of) => number(of, 'warning'),
+    tone: 'warn',
+    has: (finding) => isTold(finding) && finding.severity === 'warning',
+  },
+  { title: (of) => number(of, 'note'), tone: 'dim', has: (finding) => isTold(finding) && finding.severity === 'note' },
+  {
+    title: (of) => `${of} avoided: the engine runs the safe form`,
+    tone: 'good',
+    has: ({ avoided, allowed, refused }) => avoided && allowed === null && !refused,
+  },
+  {
+    title: (of) => `${of} allowed by the plan`,
+    tone: 'dim',
+    has: ({ allowed, refused }) => allowed !== null && !refused,
+  },
+];
+
+/** What the rules have found, worst first: where it is, what would happen, what to write instead, the rule's page. */
+export function findingLines(
+  { findings }: Pick<LiveCheck, 'findings'>,
+  { file, width, paint }: { file: string; width: number; paint: Paint },
+): string[] {
+  return GROUPS.flatMap((group) => {
+    const found = findings.filter(group.has);
+    if (found.length === 0) return [];
+    return [
+      '',
+      ...wrap(group.title(found.length), Math.max(20, width)).map((line) => paint(group.tone, line)),
+      ...found.flatMap((finding) => lines(finding, { file, width, paint, tone: group.tone })),
+    ];
+  });
+}
+
+function lines(
+  finding: CheckFinding,
+  { file, width, paint, tone }: { file: string; width: number; paint: Paint; tone: Tone },
+): string[] {
+  const { rule, phase, step, statement, line, column, message, safeForm, avoided, allowed } = finding;
+  const place = line === null ? '' : `  ${file}:${line}:${column ?? 1}`;
+  const of = statement === null ? '' : `, statement ${statement}`;
+  const say = (text: string): string[] => wrap(oneLine(text), Math.max(20, width - 4)).map((part) => `    ${part}`);
+  const instead = safeForm
+    .split('\n')
+    .flatMap((part, i) => say(i === 0 ? `${avoided ? 'runs as' : 'instead'}: ${part}` : part));
+  return [
+    // A place is never cut: terminals make a link of it.
+    `  ${paint(tone, rule)}  ${phase}/${step}${of}${place}`,
+    ...say(message),
+    ...(allowed === null ? (safeForm === '' ? [] : instead) : say(`allowed: ${allowed}`)),
+    paint('dim', `    ${rulePage(rule)}`),
+  ];
+}

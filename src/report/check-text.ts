@@ -1,0 +1,54 @@
+import { type LiveCheck, problemOf } from '../messages/index.ts';
+import type { Gate, Plan } from '../plan/index.ts';
+import { findingLines } from './check-findings.ts';
+import { statementLines } from './check-table.ts';
+import { painter } from './paint.ts';
+import { oneLine, wrap } from './plain-text.ts';
+
+/** What `check` has to say of a plan file. */
+export interface CheckReport {
+  /** The file's path, as it was given. */
+  path: string;
+  plan: Plan;
+  digest: string;
+  gates: readonly Gate[];
+  live: LiveCheck | { skipped: string };
+  /** The file that has the findings as SARIF; null where there is none. */
+  sarif: string | true | null;
+}
+
+/** A check as text for people: the plan, its statements with their locks, the findings, problems, notes. */
+export function checkText(report: CheckReport, { width, color }: { width: number; color: boolean }): string {
+  const { path, plan, digest, gates, live, sarif } = report;
+  const { metadata, spec } = plan;
+  const steps = spec.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
+  return [
+    `${path}: fine`,
+    `  ${metadata.name} version ${metadata.version}, ${spec.phases.length} phases, ${steps} steps`,
+    `  gates: ${gates.map(({ gate }) => gate).join(', ') || 'none'}`,
+    `  digest: ${digest}`,
+    ...liveLines(path, live, { width, color }),
+    ...(typeof sarif === 'string' ? [`wrote ${sarif}`] : []),
+  ].join('\n');
+}
+
+function liveLines(
+  file: string,
+  live: CheckReport['live'],
+  { width, color }: { width: number; color: boolean },
+): string[] {
+  if ('skipped' in live) return [`live: not checked: ${oneLine(live.skipped)}`];
+  const paint = painter(color);
+  const told = new Set(live.findings.map(problemOf));
+  const problems = live.problems.filter((problem) => !told.has(problem));
+  const found = [...statementLines(live, width, paint), ...findingLines(live, { file, width, paint })];
+  const say = (word: string, text: string): string[] =>
+    wrap(oneLine(text), Math.max(20, width - 11)).map((line, i) => (i === 0 ? `  ${word}: ${line}` : `    ${line}`));
+  const { length } = live.problems;
+  return [
+    `live: ${length === 0 ? 'fine' : `${length} ${length === 1 ? 'problem' : 'problems'}`}`,
+    ...problems.flatMap((problem) => say('problem', problem)),
+    ...live.notes.flatMap((note) => say('note', note)),
+    ...found,
+  ];
+}
