@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { catalogJson, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
 import { type DdlBench, ddlBench } from './bench.ts';
+import { failure, kill, otherSession, ourWaiting } from './other-session.ts';
 import { expectNobodyHeldUp, placesOf, scansUnderLock, WITNESS } from './witness.ts';
 
+/** 62 and 40 bytes: names that are made of them are cut between two bytes of a letter. */
+const [LONG_TABLE, LONG_COLUMN] = ['ä'.repeat(31), 'ü'.repeat(20)];
 const TABLES = `
+  CREATE TABLE "${LONG_TABLE}" (id int, "${LONG_COLUMN}" int);
+  INSERT INTO "${LONG_TABLE}" SELECT i, i FROM generate_series(1, 20) i;
   CREATE TABLE teams (id int PRIMARY KEY, name text);
   CREATE TABLE users (id int NOT NULL, email text, age int, team int, "Full Name" text);
   CREATE INDEX users_age ON users (age);
@@ -130,6 +135,12 @@ const CASES: Record<string, Case> = {
     ran: /UPDATE .*events.* SET token = DEFAULT/,
     units: 4,
   },
+  'names that are too long': {
+    sql: `ALTER TABLE "${LONG_TABLE}" ADD CHECK ("${LONG_COLUMN}" > 0), ADD CHECK ("${LONG_COLUMN}" > -1), ADD UNIQUE (id, "${LONG_COLUMN}"),
+      ADD UNIQUE ("${LONG_COLUMN}", id), ADD COLUMN "${'x'.repeat(63)}" serial`,
+    ran: /CREATE SEQUENCE/,
+    units: 14,
+  },
   'a materialized view refreshed': {
     sql: 'REFRESH MATERIALIZED VIEW ages',
     ran: /REFRESH MATERIALIZED VIEW CONCURRENTLY ages/,
@@ -184,5 +195,120 @@ describe('what runs in place of a statement that would hold others up', () => {
 
     await bench.down(step);
     expect(await catalogOf(safe)).toEqual(before);
+  });
+});
+
+describe('units', () => {
+  const ADULTS = 'ALTER TABLE users ADD CONSTRAINT adults CHECK (age > 17)';
+
+  test('are decided once: who comes later follows the record, whatever the catalog shows by then', async () => {
+    const schema = await schemaWithTables('kept');
+    const before = await catalogOf(schema);
+    const step = bench.step(ADULTS, { id: schema, schema });
+    const error = await failure(bench.up(step));
+    expect(error).toMatchObject({ code: 'StatementFailed', fields: { statement: 1, sqlState: '23514' } });
+    expect(error.message).toContain('statement 1, part 2 of 2 (ALTER TABLE users VALIDATE CONSTRAINT adults)');
+    await bench.query(`TRUNCATE ${schema}.users`);
+    await bench.up(step);
+    const done = `SELECT jsonb_path_query_array(detail, '$.up.done[*].unit') AS units, state FROM switchback.steps WHERE step = '${schema}'`;
+    expect(await bench.query(done)).toEqual([{ units: '[1, 2]', state: 'applied' }]);
+    await bench.down(step);
+    expect(await catalogOf(schema)).toEqual(before);
+  });
+
+  test('of a statement that stopped half-way are taken back as well', async () => {
+    const schema = await schemaWithTables('half');
+    const before = await catalogOf(schema);
+    const step = bench.step(`ALTER TABLE users ADD COLUMN a int; ${ADULTS}`, { id: schema, schema });
+    await failure(bench.up(step));
+    expect(await catalogOf(schema)).not.toEqual(before);
+    await bench.down(step);
+    expect(await catalogOf(schema)).toEqual(before);
+  });
+
+  test('are run once by two workers at a time', async () => {
+    const schema = await schemaWithTables('twice');
+    const sql = `${CASES['an index on a partitioned table']?.sql}; ${CASES['a column with another value in each row']?.sql}`;
+    const step = bench.step(sql, { id: schema, schema });
+    await Promise.all([bench.up(step), bench.up(step)]);
+    const plain = await schemaWithTables('plain');
+    await bench.query(`SET search_path = ${plain}; ${sql}`);
+    expect(await catalogOf(schema)).toEqual(await catalogOf(plain));
+  });
+
+  test('go on where 0.1.0 has stopped, which recorded statements as written', async () => {
+    const schema = await schemaWithTables('older');
+    const before = await catalogOf(schema);
+    const first = 'ALTER TABLE users ADD COLUMN a int';
+    await bench.up(bench.step(first, { id: schema, schema }));
+    await bench.query(`UPDATE switchback.steps SET state = 'intended', detail = jsonb_build_object('up', jsonb_build_object('intent', NULL,
+      'done', jsonb_build_array(detail #> '{up,done,0}' #- '{statement}' #- '{unit}'))) WHERE step = '${schema}'`);
+    const second = 'ALTER TABLE users ADD CHECK (age > 0)';
+    const changed = bench.step(`ALTER TABLE users ADD COLUMN b int; ${second}`, { id: schema, schema });
+    expect(await failure(bench.up(changed))).toMatchObject({ code: 'PlanChanged', fields: { statement: 1 } });
+    const step = bench.step(`${first}; ${second}`, { id: schema, schema });
+    await bench.up(step);
+    await bench.down(step);
+    expect(await catalogOf(schema)).toEqual(before);
+  });
+});
+
+describe('rows get a volatile default', () => {
+  const SQL = 'ALTER TABLE users ADD COLUMN token uuid DEFAULT gen_random_uuid() NOT NULL';
+  const filled = (schema: string) =>
+    bench.query(`SELECT count(*) AS rows, count(DISTINCT token) AS tokens FROM ${schema}.users`);
+  const lineage = (schema: string) =>
+    bench.query(
+      `SELECT object, rows_changed, requested_by, direction FROM switchback.lineage WHERE step = '${schema}'`,
+    );
+
+  test('also those that others hold and move meanwhile; a killed worker’s rows are not filled twice', async () => {
+    const schema = await schemaWithTables('filled');
+    const step = bench.step(SQL, { id: schema, schema });
+    const client = await otherSession(bench);
+    // The locks of rows don't hold up ADD COLUMN: they are taken once the fill is at its first chunk.
+    await bench.query(`CREATE FUNCTION ${schema}.held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF old.id = 7 THEN PERFORM pg_advisory_xact_lock_shared(7411); END IF; RETURN new; END $$;
+      CREATE TRIGGER held BEFORE UPDATE ON ${schema}.users FOR EACH ROW EXECUTE FUNCTION ${schema}.held()`);
+    await client.query('SELECT pg_advisory_lock(7411)');
+    const first = failure(bench.up(step));
+    await kill(bench, await ourWaiting(bench, 'WITH filled'));
+    expect((await first).code).toBe('DatabaseUnreachable');
+    await client.query('SELECT pg_advisory_unlock(7411)');
+    await client.query(`BEGIN; UPDATE ${schema}.users SET email = repeat('long', 400) WHERE id % 2 = 0`);
+    const second = bench.up(step);
+    await ourWaiting(bench, 'WITH filled');
+    await client.query('COMMIT');
+    await second;
+    expect(await filled(schema)).toEqual([{ rows: '300', tokens: '300' }]);
+    expect(await lineage(schema)).toEqual([
+      { object: `"${schema}"."users"`, rows_changed: '300', requested_by: 'test@example.com', direction: 'up' },
+    ]);
+  });
+
+  test('a default that is NULL leaves nothing to do', async () => {
+    const schema = await schemaWithTables('nothing');
+    await bench.query(`CREATE FUNCTION ${schema}.nothing() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT NULL::int'`);
+    await bench.up(bench.step('ALTER TABLE users ADD COLUMN n int DEFAULT nothing()', { id: schema, schema }));
+    expect(await bench.query(`SELECT count(n) FROM ${schema}.users`)).toEqual([{ count: '0' }]);
+    expect(await lineage(schema)).toEqual([]);
+  });
+
+  // The last one: it raises the fence for good.
+  test('a worker of an older generation stops at the next chunk', async () => {
+    const schema = await schemaWithTables('fenced');
+    const step = bench.step(SQL, { id: schema, schema });
+    const client = await otherSession(bench);
+    await bench.query(`CREATE FUNCTION ${schema}.held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_advisory_xact_lock_shared(7412); RETURN new; END $$;
+      CREATE TRIGGER held BEFORE UPDATE ON ${schema}.users FOR EACH ROW EXECUTE FUNCTION ${schema}.held()`);
+    await client.query('SELECT pg_advisory_lock(7412)');
+    const waits = Promise.withResolvers<void>();
+    const up = failure(bench.up(step, { onNote: (note) => note.includes('try 1 of') && waits.resolve() }));
+    await waits.promise;
+    await bench.raiseFence(2);
+    expect(await up).toMatchObject({ code: 'Fenced' });
+    await client.query('SELECT pg_advisory_unlock(7412)');
+    expect(await bench.query(`SELECT count(token) FROM ${schema}.users`)).toEqual([{ count: '0' }]);
   });
 });
