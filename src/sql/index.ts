@@ -1,8 +1,17 @@
+export { analyse, type Allowance, type AllowanceProblem, type Analysis, type AnalysisInput } from './analyse.ts';
+export { refuses, type RuleFinding, type StatementAnalysis } from './analysis.ts';
 export { type Claim, claimsOf } from './claims.ts';
 export { ddlFaults } from './ddl-rules.ts';
 export { columnsOf, expressionFault } from './expression.ts';
 export { SqlFault, type SqlNode, type Statement, statementsOf } from './parser.ts';
+export { evolve } from './evolve.ts';
+export { type RelationFacts, relationOf, type SchemaFacts, type TypeFacts } from './facts.ts';
+export { LOCK_MODES, type Impact, type LockImpact, type LockMode, whoWaits, type WorkImpact } from './impact.ts';
+export { impactOf } from './impact-of.ts';
+export { namesUsed, type UsedName, type UsedNames } from './names.ts';
 export { queryFault } from './query.ts';
+export { RULES, ruleOf } from './rules/index.ts';
+export type { Rule, RuleContext, RuleExample, Severity } from './rules/rule.ts';
 export { type ColumnFill, safeForm, type SafeForm, type SafeUnit } from './safe-form.ts';
 export { usesName } from './statement-use.ts';
 export { type TableRef, tablesTouched } from './tables.ts';
