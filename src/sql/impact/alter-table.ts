@@ -168,8 +168,9 @@ function actOnIndex(draft: ImpactDraft, index: RelationFacts, { subtype, name, d
   if (subtype !== 'AT_AttachPartition') return;
   const attached = relationIn(def['name'], draft.schema);
   draft.lock(attached, 'ACCESS EXCLUSIVE');
-  for (const of of [index.of, draft.find(attached)?.of]) {
-    if (of !== null && of !== undefined) draft.lock(of, 'ACCESS SHARE');
+  // Node's type stripping can't read a variable named like the keyword.
+  for (const table of [index.of, draft.find(attached)?.of]) {
+    if (table !== null && table !== undefined) draft.lock(table, 'ACCESS SHARE');
   }
 }
 
