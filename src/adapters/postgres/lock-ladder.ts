@@ -42,6 +42,10 @@ export interface Climb {
   onWait(note: string): void;
 }
 
+/** How long the `number`-th try, from 1, waits for each lock at most. */
+export const lockTimeoutOf = (limits: LadderLimits, number: number): number =>
+  Math.round(Math.min(limits.lockTimeoutMaxMs, limits.lockTimeoutFirstMs * TIMEOUT_GROWTH ** (number - 1)));
+
 /** Thrown by a try that found the catalog changed by someone else meanwhile: the next try looks anew. */
 export class ConcurrentChange extends Error {}
 
@@ -51,9 +55,7 @@ export async function climbLadder<T>(climb: Climb, attempt: (lockTimeoutMs: numb
   let blockers: Blocker[] = [];
   for (let number = 1; ; number++) {
     signal.throwIfAborted();
-    const timeoutMs = Math.round(
-      Math.min(limits.lockTimeoutMaxMs, limits.lockTimeoutFirstMs * TIMEOUT_GROWTH ** (number - 1)),
-    );
+    const timeoutMs = lockTimeoutOf(limits, number);
     const tried = await tryOnce(climb, timeoutMs, attempt);
     if (tried.done) return tried.value;
     if (tried.blockers.length > 0) blockers = tried.blockers;
