@@ -43,10 +43,13 @@ export const ddl: Effect<'ddl'> = {
       await applyStatements(work, statements);
       return { note: `undone by ${counted(statements)} of \`down\``, progress: null };
     }
-    await undoRecorded(work);
+    const { rescued } = await undoRecorded(work);
+    const kept = rescued === 0 ? '' : `; ${rescued.toLocaleString('en-US')} values kept in switchback.rescued`;
     return {
       note:
-        up === null || up.done.length === 0 ? 'nothing had been applied' : `undid ${up.done.length} of its statements`,
+        up === null || up.done.length === 0
+          ? 'nothing had been applied'
+          : `undid ${up.done.length} of its statements${kept}`,
       progress: null,
     };
   },

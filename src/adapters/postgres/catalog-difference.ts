@@ -10,6 +10,8 @@ export interface CatalogDifference {
   dropped: CatalogObject[];
   renamed: CatalogChange[];
   changed: CatalogChange[];
+  /** Keys of what was created inside a created whole: the columns of a table. Records of 0.1.0 have none. */
+  parts?: string[];
 }
 
 /** The names of the properties that differ. */
@@ -72,4 +74,29 @@ export function topLevel(objects: readonly CatalogObject[]): CatalogObject[] {
     }
     return true;
   });
+}
+
+/**
+ * Without the parts that come and go with a created or dropped whole: the ledger needs only what undo acts on. The
+ * indexes of dropped constraints stay, so that they can be built again before their constraint comes back.
+ */
+export function compact(difference: CatalogDifference): CatalogDifference {
+  const created = topLevel(difference.created);
+  const dropped = new Set(topLevel(difference.dropped));
+  const ofConstraint = ({ kind, of, schema, properties }: CatalogObject): boolean =>
+    kind === 'index' &&
+    [...dropped].some(
+      (object) =>
+        object.kind === 'constraint' &&
+        'pu'.includes(String(object.properties['type'])) &&
+        object.schema === schema &&
+        object.of === of &&
+        object.name === properties['constraint'],
+    );
+  return {
+    ...difference,
+    created,
+    dropped: difference.dropped.filter((object) => dropped.has(object) || ofConstraint(object)),
+    parts: difference.created.filter((object) => !created.includes(object)).map(catalogKey),
+  };
 }

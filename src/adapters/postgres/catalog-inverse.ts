@@ -1,11 +1,13 @@
-import { type CatalogKind, type CatalogObject, catalogKey, describeObject } from './catalog.ts';
-import { type CatalogChange, type CatalogDifference, topLevel } from './catalog-difference.ts';
-import { restoreProperties } from './catalog-restore.ts';
-import { createSql, dropSql, renameSql } from './catalog-statement.ts';
+import { type CatalogKind, type CatalogObject, type CatalogSnapshot, catalogKey, describeObject } from './catalog.ts';
+import { type CatalogChange, type CatalogDifference, changedProperties, topLevel } from './catalog-difference.ts';
+import { aloneMove, dropMove, isRelation, type Move, moveOf } from './catalog-move.ts';
+import { constraintMoves, type RestoreContext, restoreProperties } from './catalog-restore.ts';
+import { alterTable, createSql, dropSql, renameSql } from './catalog-statement.ts';
+import { quoteIdentifier, quoteTable } from './identifier.ts';
 
 export interface Inverse {
   /** In the order in which to run them. */
-  statements: string[];
+  moves: Move[];
   /** What can't be brought back from the catalog alone, in words. */
   irreversible: string[];
 }
@@ -42,45 +44,92 @@ const inDropOrder = (a: CatalogObject, b: CatalogObject): number =>
 
 /**
  * The statements that take a difference back: what was created is dropped, what was renamed gets its name back, what
- * was changed or dropped is set or made as it was, where its definition is all there is to it.
+ * was changed or dropped is set or made as it was, where its definition is all there is to it. `now` is what is there,
+ * where something is being undone.
  */
-export function invertDifference(difference: CatalogDifference): Inverse {
-  const irreversible: string[] = [];
-  const statements: string[] = [];
-  for (const object of topLevel(difference.created).sort(inDropOrder)) {
-    if (!fromParent(object)) statements.push(dropSql(object));
+export function invertDifference(difference: CatalogDifference, now?: CatalogSnapshot): Inverse {
+  const inverse: Inverse = { moves: [], irreversible: [] };
+  invertCreated(difference, inverse, now);
+  invertRenamed(difference, inverse);
+  const context: RestoreContext = {
+    renamed: difference.renamed.length > 0,
+    notNullConstraintDropped: (change) => lostNotNull(change, difference),
+    ...(now !== undefined && { now }),
+    widened: widenedViews(difference),
+    attached: attachedTables(difference),
+  };
+  for (const change of difference.changed) {
+    const { moves, irreversible } = restoreProperties(change, context);
+    inverse.moves.push(...moves);
+    inverse.irreversible.push(...irreversible);
   }
+  for (const object of topLevel(difference.dropped).sort((a, b) => inDropOrder(b, a))) {
+    const made = remake(object, context);
+    if (made === null) inverse.irreversible.push(`${describeObject(object)} was dropped`);
+    else inverse.moves.push(...made);
+  }
+  return inverse;
+}
+
+function invertCreated(difference: CatalogDifference, inverse: Inverse, now: CatalogSnapshot | undefined): void {
+  const widened = widenedViews(difference);
+  const attached = attachedTables(difference);
+  for (const object of topLevel(difference.created).sort(inDropOrder)) {
+    const of = quoteTable(object.schema, object.of);
+    if (object.kind === 'column' && widened.has(of)) {
+      inverse.irreversible.push(`${describeObject(object)} was added to a view, and a view can't lose a column`);
+    } else if (!fromParent(object) && !(attached.has(of) && object.kind === 'trigger')) {
+      inverse.moves.push(...foreignKeysFirst(object, now), dropMove(object, dropSql(object)));
+    }
+  }
+}
+
+/** Dropping a table locks every table that it refers to: where they are several, one after the other. */
+function foreignKeysFirst(object: CatalogObject, now: CatalogSnapshot | undefined): Move[] {
+  if (object.kind !== 'table' || now === undefined) return [];
+  const keys = [...now.values()].filter(
+    ({ kind, schema, of, properties }) =>
+      kind === 'constraint' &&
+      schema === object.schema &&
+      of === object.name &&
+      properties['type'] === 'f' &&
+      properties['inherited'] !== true,
+  );
+  return keys.length < 2 ? [] : keys.map((key) => aloneMove(key, dropSql(key)));
+}
+
+function invertRenamed(difference: CatalogDifference, inverse: Inverse): void {
   // A renamed table takes its columns along: they have other keys then, but names of their own that stayed.
   for (const { before, after } of renamesOutermostFirst(difference.renamed)) {
     if (before.schema !== after.schema) {
-      irreversible.push(`${describeObject(before)} moved to schema "${after.schema}"`);
+      inverse.irreversible.push(`${describeObject(before)} moved to schema "${after.schema}"`);
       continue;
     }
     // An inherited column, constraint or trigger can't be renamed by itself: it follows its parent's.
-    const sql =
-      after.properties['inherited'] === true ? null : renameSql(before, afterOuterRenames(after, difference.renamed));
-    if (sql !== null) statements.push(sql);
+    const now = afterOuterRenames(after, difference.renamed);
+    const sql = after.properties['inherited'] === true ? null : renameSql(before, now);
+    if (sql !== null) inverse.moves.push(moveOf(now, sql));
   }
-  const renamed = difference.renamed.length > 0;
-  const dropped = new Set(difference.dropped.map(catalogKey));
-  for (const change of difference.changed) {
-    const restored = restoreProperties(change, {
-      renamed,
-      notNullConstraintDropped: (c) => lostNotNull(c, dropped, difference),
-    });
-    statements.push(...restored.statements);
-    irreversible.push(...restored.irreversible);
-  }
-  for (const object of topLevel(difference.dropped).sort((a, b) => inDropOrder(b, a))) {
-    const made = remake(object);
-    if (made === null) irreversible.push(`${describeObject(object)} was dropped`);
-    else statements.push(...made);
-  }
-  return { statements, irreversible };
 }
 
+const widenedViews = ({ created, changed }: CatalogDifference): Set<string> =>
+  new Set(
+    changed
+      .filter(({ before }) => before.kind === 'view' && created.some((object) => isColumnOf(object, before)))
+      .map(({ before }) => quoteTable(before.schema, before.name)),
+  );
+const isColumnOf = ({ kind, schema, of }: CatalogObject, view: CatalogObject): boolean =>
+  kind === 'column' && schema === view.schema && of === view.name;
+
+const attachedTables = ({ changed }: CatalogDifference): Set<string> =>
+  new Set(
+    changed
+      .filter((change) => isRelation(change.before) && changedProperties(change).includes('parents'))
+      .map(({ before }) => quoteTable(before.schema, before.name)),
+  );
+
 /** What a partition or an heir has from its parent comes and goes with the parent's. */
-const fromParent = ({ kind, properties }: CatalogObject): boolean =>
+export const fromParent = ({ kind, properties }: CatalogObject): boolean =>
   properties['inherited'] === true || (kind === 'index' && (properties['parents'] as string[]).length > 0);
 
 const renamesOutermostFirst = (renamed: readonly CatalogChange[]): CatalogChange[] =>
@@ -95,25 +144,20 @@ function afterOuterRenames(object: CatalogObject, renamed: readonly CatalogChang
 }
 
 /** In Postgres 18 a NOT NULL is a constraint with a name: where that comes back by itself, the column needs nothing. */
-function lostNotNull(
-  change: CatalogChange,
-  dropped: ReadonlySet<string>,
-  { dropped: objects }: CatalogDifference,
-): boolean {
+function lostNotNull(change: CatalogChange, { dropped }: CatalogDifference): boolean {
   const { schema, of, name } = change.before;
-  return objects.some(
+  return dropped.some(
     (object) =>
       object.kind === 'constraint' &&
       object.properties['type'] === 'n' &&
       object.schema === schema &&
       object.of === of &&
-      (object.properties['columns'] as string[]).includes(name) &&
-      dropped.has(catalogKey(object)),
+      (object.properties['columns'] as string[]).includes(name),
   );
 }
 
 /** A dropped object made again with its comment, its grants and whether it is enabled; null where that can't be. */
-function remake(object: CatalogObject): string[] | null {
+function remake(object: CatalogObject, context: RestoreContext): Move[] | null {
   const { kind, properties } = object;
   if (fromParent(object)) return [];
   const sql = createSql(object);
@@ -127,7 +171,21 @@ function remake(object: CatalogObject): string[] | null {
     },
     { renamed: false, notNullConstraintDropped: () => false },
   );
-  return [sql, ...restored.statements];
+  const [first, ...others] =
+    kind === 'constraint'
+      ? (fromIndex(object, context.now) ?? constraintMoves(object, context))
+      : [moveOf(object, sql)];
+  return first === undefined ? null : [first, ...restored.moves, ...others];
+}
+
+/** A unique constraint over its index, where that was built again without holding up writers. */
+function fromIndex(object: CatalogObject, now: CatalogSnapshot | undefined): Move[] | null {
+  const kind = { p: 'PRIMARY KEY', u: 'UNIQUE' }[String(object.properties['type'])];
+  const index = now?.get(catalogKey({ ...object, kind: 'index' }));
+  if (kind === undefined || index?.properties['valid'] !== true || index.properties['constraint'] !== null) return null;
+  const timing = / DEFERRABLE.*$/.exec(String(object.properties['definition']))?.[0] ?? '';
+  const name = quoteIdentifier(object.name);
+  return [moveOf(object, alterTable(object, `ADD CONSTRAINT ${name} ${kind} USING INDEX ${name}${timing}`))];
 }
 
 /** What a newly made function or view grants by itself, as far as it isn't among the grants to restore. */

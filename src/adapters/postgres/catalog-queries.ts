@@ -48,6 +48,10 @@ SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHE
   c.nspname::text AS schema, '' AS of, c.relname::text AS name, 'relation/' || c.oid AS identity,
   jsonb_build_object('owner', c.relowner::regrole::text, 'persistence', c.relpersistence,
     'options', ${options('c.reloptions')},
+    'toastOptions', (SELECT nullif(${options('o.reloptions')}, '[]') FROM pg_class o WHERE o.oid = c.reltoastrelid),
+    'ofType', CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END,
+    'foreign', (SELECT jsonb_build_array(s.srvname, ${options('f.ftoptions')}) FROM pg_foreign_table f
+      JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid),
     'rowSecurity', c.relrowsecurity, 'forceRowSecurity', c.relforcerowsecurity,
     'replicaIdentity', c.relreplident,
     'accessMethod', (SELECT amname FROM pg_am WHERE oid = c.relam),
@@ -90,6 +94,7 @@ SELECT 'index', c.nspname::text, c.relname::text, x.relname::text, 'relation/' |
     'constraint', (SELECT k.conname FROM pg_constraint k
       WHERE k.conindid = x.oid AND k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x') LIMIT 1),
     'parents', (SELECT coalesce(jsonb_agg(inhparent::regclass::text), '[]') FROM pg_inherits WHERE inhrelid = x.oid),
+    'options', nullif(${options('x.reloptions')}, '[]'),
     'columns', (SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attname), '[]') FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])),
     'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = x.reltablespace),
@@ -101,7 +106,7 @@ SELECT 'sequence', c.nspname::text, '', c.relname::text, 'relation/' || c.oid,
   jsonb_build_object('type', format_type(s.seqtypid, NULL), 'start', s.seqstart::text, 'increment', s.seqincrement::text,
     'min', s.seqmin::text, 'max', s.seqmax::text, 'cache', s.seqcache::text, 'cycle', s.seqcycle,
     'owner', c.relowner::regrole::text, 'persistence', c.relpersistence,
-    'ownedBy', (SELECT jsonb_build_object('schema', o.relnamespace::regnamespace::text, 'table', o.relname, 'column', a.attname)
+    'ownedBy', (SELECT jsonb_build_object('schema', (SELECT nspname FROM pg_namespace WHERE oid = o.relnamespace), 'table', o.relname, 'column', a.attname)
       FROM pg_depend d JOIN pg_class o ON o.oid = d.refobjid JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum = d.refobjsubid
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')),
     'ofIdentity', EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i'),
@@ -129,9 +134,9 @@ SELECT 'rule', c.nspname::text, c.relname::text, r.rulename::text, 'rule/' || r.
 FROM relations c JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename <> '_RETURN'`;
 
 const STATISTICS = `
-SELECT 'statistics', s.stxnamespace::regnamespace::text, '', s.stxname::text, 'statistics/' || s.oid,
+SELECT 'statistics', (SELECT nspname::text FROM pg_namespace WHERE oid = s.stxnamespace), '', s.stxname::text, 'statistics/' || s.oid,
   jsonb_build_object('definition', pg_get_statisticsobjdef(s.oid), 'owner', s.stxowner::regrole::text,
-    'comment', obj_description(s.oid, 'pg_statistic_ext'))
+    'target', nullif(s.stxstattarget, -1), 'comment', obj_description(s.oid, 'pg_statistic_ext'))
 FROM relations c JOIN pg_statistic_ext s ON s.stxrelid = c.oid`;
 
 const SCHEMAS = `
@@ -191,6 +196,9 @@ const VERSIONS_OF_RELATIONS = [
   "SELECT 't' || t.oid || ':' || t.xmin FROM relations c JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal",
   "SELECT 'p' || p.oid || ':' || p.xmin FROM relations c JOIN pg_policy p ON p.polrelid = c.oid",
   "SELECT 'w' || w.oid || ':' || w.xmin FROM relations c JOIN pg_rewrite w ON w.ev_class = c.oid",
+  "SELECT 'q' || q.seqrelid || ':' || q.xmin FROM relations c JOIN pg_sequence q ON q.seqrelid = c.oid",
+  "SELECT 's' || s.oid || ':' || s.xmin FROM relations c JOIN pg_statistic_ext s ON s.stxrelid = c.oid",
+  "SELECT 'h' || i.inhrelid || '.' || i.inhparent || ':' || i.xmin FROM relations c JOIN pg_inherits i ON i.inhrelid = c.oid",
   "SELECT 'c' || d.objoid || '.' || d.objsubid || ':' || d.xmin FROM relations c JOIN pg_description d ON d.objoid = c.oid",
 ];
 const VERSIONS_OF_SCHEMAS = [

@@ -1,7 +1,8 @@
 import { SwitchbackError } from '../../messages/index.ts';
-import { type CatalogObject, catalogSnapshot, catalogVersion } from './catalog.ts';
-import { catalogDifference, type CatalogDifference, topLevel } from './catalog-difference.ts';
+import { catalogSnapshot, catalogVersion } from './catalog.ts';
+import { catalogDifference, type CatalogDifference, compact } from './catalog-difference.ts';
 import { invertDifference } from './catalog-inverse.ts';
+import { netDifference } from './catalog-made.ts';
 import { applyColumnFill } from './column-fill.ts';
 import type { Queryable } from './database.ts';
 import { lockErrorOrFailure } from './ddl-failure.ts';
@@ -161,25 +162,6 @@ async function tryStatement(work: DdlWork, { transaction, statement, last, lockT
   }
   const seen = statement.unseen === null ? irreversible : [...irreversible, statement.unseen];
   await recordDone(work, transaction, detail, { statement, difference: compact(difference), irreversible: seen }, last);
-}
-
-/** Without the parts that come and go with a created or dropped whole: the ledger needs only what undo acts on. */
-export const compact = (difference: CatalogDifference): CatalogDifference => ({
-  ...difference,
-  created: topLevel(difference.created),
-  dropped: topLevel(difference.dropped),
-});
-
-function netDifference(difference: CatalogDifference, earlier: readonly CatalogDifference[]): CatalogDifference {
-  const made = earlier.flatMap(({ created }) => created);
-  const isMade = ({ kind, schema, of, name, properties }: CatalogObject): boolean =>
-    made.some(
-      (object) =>
-        object.schema === schema &&
-        ((object.kind === kind && object.of === of && object.name === name) ||
-          (object.kind === 'constraint' && object.of === of && object.name === properties['constraint'])),
-    );
-  return { ...difference, changed: difference.changed.filter(({ before }) => !isMade(before)) };
 }
 
 export interface StatementSettings {

@@ -191,6 +191,45 @@ CREATE TABLE switchback.baselines (
   PRIMARY KEY (migration, version, epoch)
 ) WITH (fillfactor = 50);`;
 
+/**
+ * Values that went with a column or a table in a rollback, as texts. Found by the row's key; where the table has none,
+ * by the whole row. `column` is empty where a whole row went. `place` is a digest of the key: each value is kept once.
+ */
+const RESCUED_VALUES = `
+CREATE TABLE switchback.rescued (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  "schema" text NOT NULL,
+  "table" text NOT NULL,
+  "column" text NOT NULL,
+  key_columns text[],
+  key text[],
+  place uuid,
+  value text,
+  "row" jsonb,
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNIQUE INDEX rescued_once ON switchback.rescued (migration, version, epoch, step, "schema", "table", "column", place);`;
+
+/** Versions of interfaces that are deprecated: services ask for them and say so in their answers' headers. */
+const DEPRECATIONS = `
+CREATE TABLE switchback.deprecations (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  interface text NOT NULL,
+  interface_version text NOT NULL,
+  deprecated_at timestamptz NOT NULL,
+  sunset_at timestamptz NOT NULL,
+  link text,
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch, step)
+);`;
+
 interface Upgrade {
   name: string;
   sql: string;
@@ -198,11 +237,13 @@ interface Upgrade {
 const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
   target: [
     { name: '0001-target', sql: TARGET_TABLES },
+    { name: '0002-rescue', sql: RESCUED_VALUES },
     { name: '0003-schema-baselines', sql: SCHEMA_BASELINES },
   ],
   home: [
     { name: '0001-home', sql: HOME_TABLES },
     { name: '0003-schema-snapshots', sql: SCHEMA_SNAPSHOTS },
+    { name: '0004-deprecations', sql: DEPRECATIONS },
   ],
 };
 /** Any number will do, as long as every worker takes the same: the advisory lock under which ledgers are upgraded. */
