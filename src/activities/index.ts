@@ -2,7 +2,9 @@ import type { Kind } from '../plan/index.ts';
 import { backfill } from './backfill.ts';
 import { check } from './check.ts';
 import { ddl } from './ddl.ts';
+import { createDeprecations, deprecate } from './deprecate.ts';
 import type { Deps } from './deps.ts';
+import { createDropDue, drop } from './drop.ts';
 import { dualWrite } from './dual-write.ts';
 import type { Effect } from './effect.ts';
 import { flag } from './flag.ts';
@@ -16,7 +18,18 @@ import { createLiveCheck } from './live-check.ts';
 import { verify } from './verify.ts';
 
 /** Every kind that acts through an activity, by the name that `uses` takes; the activity's type is the same word. */
-const effects = { ddl, 'dual-write': dualWrite, backfill, verify, flag, rollout, check, retire } satisfies {
+const effects = {
+  ddl,
+  'dual-write': dualWrite,
+  backfill,
+  verify,
+  flag,
+  rollout,
+  check,
+  deprecate,
+  retire,
+  drop,
+} satisfies {
   [K in Kind]?: Effect<K>;
 };
 
@@ -27,6 +40,8 @@ export function createActivities(deps: Deps) {
     ...createQuestions(deps),
     ...createLiveCheck(deps),
     ...createRelease(deps),
+    ...createDropDue(deps),
+    ...createDeprecations(deps),
     ...Object.fromEntries(
       Object.entries(effects).map(([kind, effect]) => [kind, runEffect(effect as unknown as Effect<Kind>, deps)]),
     ),
@@ -35,4 +50,6 @@ export function createActivities(deps: Deps) {
 export type Activities = ReturnType<typeof createLifecycle> &
   ReturnType<typeof createQuestions> &
   ReturnType<typeof createLiveCheck> &
-  ReturnType<typeof createRelease>;
+  ReturnType<typeof createRelease> &
+  ReturnType<typeof createDropDue> &
+  ReturnType<typeof createDeprecations>;

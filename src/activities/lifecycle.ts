@@ -43,6 +43,15 @@ export interface BeginResult {
   /** Gates that were approved for this digest in this epoch. */
   approvedGates: string[];
 }
+export interface TurnInput {
+  run: RunRef;
+  databases: string[];
+  event: AuditEvent;
+  /** Steps that can't be undone and may have taken effect, as far as the workflow knows. */
+  irreversible?: { step: string; database: string }[];
+}
+/** The run under its new generation; `passed`: it doesn't turn, because this step has taken the way back. */
+export type Turned = RunRef & { passed?: { step: string; note: string | null } };
 export interface RecordStepInput {
   run: RunRef;
   phase: string;
@@ -80,7 +89,9 @@ export function createLifecycle(deps: Deps) {
         if (input.baseState !== undefined && (await deps.home.startsAnew(input.plan.name, input.plan.version)))
           await assertBaseState(deps, input.baseState);
         for (const ledger of targets) await upgradeLedger(ledger, { home: false });
+        const fences = await Promise.all(ledgers.map((of) => new StepLedger(of).highestFence(input.plan.name)));
         const outcome = await deps.home.begin({
+          fence: Math.max(...fences),
           migration: input.plan.name,
           version: input.plan.version,
           digest: input.digest,
@@ -109,11 +120,24 @@ export function createLifecycle(deps: Deps) {
       }
     },
 
-    /** Turns the run round: raises the generation, then the fence in every database, which waits for what is under way. */
-    async turn(input: { run: RunRef; databases: string[]; event: AuditEvent }): Promise<RunRef> {
-      try {
-        const run = await deps.home.turnDown(input.run, runId());
+    /**
+     * Turns the run round: raises the generation, then the fence in every database, which waits for what is under way.
+     * Where a step that can't be undone may be under way, it is first seen whether it took effect: then the run doesn't
+     * turn, and `passed` is that step.
+     */
+    async turn(input: TurnInput): Promise<Turned> {
+      const raiseFences = async (run: RunRef): Promise<void> => {
         for (const ledger of ledgersOf(input.databases)) await new StepLedger(ledger).raiseFence(run);
+      };
+      try {
+        for (const { step, database } of input.irreversible ?? []) {
+          const raised = await deps.home.raise(input.run, runId());
+          await raiseFences(raised);
+          const record = await new StepLedger(deps.databases.get(database)).read({ run: raised, step });
+          if (record?.state === 'applied') return { ...raised, passed: { step, note: record.note } };
+        }
+        const run = await deps.home.turnDown(input.run, runId());
+        await raiseFences(run);
         await deps.home.record(run, [input.event], null);
         return run;
       } catch (error) {

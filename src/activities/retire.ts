@@ -3,6 +3,7 @@ import { bringBackColumn, type ColumnTarget, retireColumn } from '../adapters/po
 import { bringBackTable, retireTable, type TableTarget } from '../adapters/postgres/retire-table.ts';
 import type { RetireTarget, RetireWork } from '../adapters/postgres/retire-work.ts';
 import { StepLedger } from '../adapters/postgres/step-ledger.ts';
+import type { StepOf } from '../plan/index.ts';
 import { usesName } from '../sql/index.ts';
 import type { Effect, EffectContext, EffectInput } from './effect.ts';
 
@@ -31,7 +32,7 @@ export function retireWork(
   { deps, signal, report }: EffectContext,
 ): RetireWork {
   const database = deps.databases.get(step.database);
-  const target = targetOf(step);
+  const target = retireTarget(step);
   return {
     database,
     ledger: new StepLedger(database),
@@ -45,7 +46,7 @@ export function retireWork(
 }
 
 /** `column` is `table.column`; the plan's check has seen to it that there is one of the two. */
-function targetOf(step: EffectInput<'retire'>['step'] | EffectInput<'drop'>['step']): RetireTarget {
+export function retireTarget(step: StepOf<'retire'> | StepOf<'drop'>): RetireTarget {
   const [table = '', column = ''] = step.column?.split('.') ?? [];
   return step.column === undefined
     ? { schema: step.schema, table: step.table ?? '', column: null }

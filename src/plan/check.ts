@@ -1,5 +1,6 @@
 import { type Draft, draftOf } from './draft.ts';
 import type { Finding } from './finding.ts';
+import { contractFindings } from './rules/contract.ts';
 import { nameFindings } from './rules/names.ts';
 import { orderFindings } from './rules/order.ts';
 import { policyFindings } from './rules/policy.ts';
@@ -13,6 +14,7 @@ const RULES: readonly ((draft: Draft) => Finding[])[] = [
   orderFindings,
   policyFindings,
   serviceFindings,
+  contractFindings,
   valueFindings,
   unsupportedIn,
 ];

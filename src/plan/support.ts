@@ -21,8 +21,6 @@ interface FieldGap {
  */
 export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { kind: 'move' },
-  { kind: 'deprecate' },
-  { kind: 'drop' },
 
   { in: ['ddl'], field: 'allow', when: 'filled' },
   { in: ['ddl'], field: 'killBlockers', when: 'true' },
@@ -44,7 +42,6 @@ export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { in: ['rollout'], field: 'analysis', when: 'given' },
   { in: ['rollout'], field: 'acknowledge', when: 'given' },
   { in: ['approval'], field: 'verified', when: 'true' },
-  { in: ['retire'], field: 'table', when: 'given' },
 
   { in: 'condition', field: 'flagUsage', when: 'given' },
   { in: 'condition', field: 'compatible', when: 'given' },

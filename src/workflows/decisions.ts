@@ -1,10 +1,11 @@
 import type { Decision, Message, Receipt } from '../messages/index.ts';
 import { local } from './activities.ts';
 import { policyOf } from './gate.ts';
+import { inOrderOfNeeds } from './phases.ts';
 import type { Run } from './run.ts';
 import { openGates } from './run-status.ts';
 import type { Gate, Hold } from './state.ts';
-import { pointOfNoReturn } from './steps/index.ts';
+import { orchestrationOf, pointOfNoReturn } from './steps/index.ts';
 
 /** Applies a well-formed decision; answers whether it counted, and why not. */
 export function decide(run: Run, message: Message): Promise<Receipt> {
@@ -129,10 +130,9 @@ function abort(run: Run, decision: Decision): Receipt {
   if (state.direction === 'down' || state.turning !== null) return accepted('the migration is rolling back already');
   const passed = pointOfNoReturn(run);
   if (passed !== null) {
-    const left = Object.entries(state.steps)
-      .filter(([, step]) => step.state !== 'done' && step.touched)
-      .map(([id]) => id);
-    return refused(`the point of no return (${passed}) is passed; what can still be undone: ${listed(left)}`);
+    return refused(
+      `the point of no return (${passed}) is passed: nothing rolls back; what came after it and can still be undone by hand: ${listed(undoableAfter(run, passed))}`,
+    );
   }
   run.event('aborted', decision.by, { comment: decision.comment });
   run.turn({
@@ -141,6 +141,19 @@ function abort(run: Run, decision: Decision): Receipt {
     error: null,
   });
   return accepted('the migration stops and rolls back');
+}
+
+/** Steps after the one that took the way back which have had an effect and could be undone. */
+function undoableAfter({ checked, state }: Run, passed: string): string[] {
+  const steps = checked.plan.spec.phases.flatMap((phase) => inOrderOfNeeds(phase.steps));
+  const after = steps.slice(steps.findIndex(({ id }) => id === passed) + 1);
+  return after
+    .filter(({ id, uses }) => {
+      const at = state.steps[id];
+      const { down, pointOfNoReturn: final } = orchestrationOf(uses);
+      return at !== undefined && at.touched && at.state !== 'undone' && down !== null && !final;
+    })
+    .map(({ id }) => id);
 }
 
 function pause(run: Run, decision: Decision): Receipt {

@@ -2,9 +2,18 @@ import type { StatusError } from '../messages/index.ts';
 import { local } from './activities.ts';
 import type { Run } from './run.ts';
 
-/** Puts a step or a gate on hold: from here on it waits for a person, over a continue-as-new too. */
-export function placeHold(run: Run, id: string, phase: string, error: StatusError): void {
-  run.state.holds[id] = { id, phase, error, votes: { retry: [], skip: [] }, resolution: null };
+/**
+ * Puts a step or a gate on hold: from here on it waits for a person, over a continue-as-new too. With `stops` all else
+ * waits with it.
+ */
+export function placeHold(
+  run: Run,
+  id: string,
+  phase: string,
+  error: StatusError,
+  options: { stops?: boolean } = {},
+): void {
+  run.state.holds[id] = { id, phase, error, votes: { retry: [], skip: [] }, resolution: null, ...options };
   run.event('held', null, { what: id, code: error.code, message: error.message });
 }
 

@@ -9,7 +9,7 @@ import {
   defineQuery,
   setHandler,
 } from '@temporalio/workflow';
-import type { CheckedPlan } from '../activities/lifecycle.ts';
+import type { CheckedPlan, Turned } from '../activities/lifecycle.ts';
 import {
   type EndStatus,
   type FailureDetails,
@@ -20,15 +20,17 @@ import {
   STATUS_QUERY,
 } from '../messages/index.ts';
 import { local, remote } from './activities.ts';
+import { cancelDecided, cancelRun } from './cancel.ts';
 import { claimTables } from './claims.ts';
 import { rollBack } from './compensation.ts';
 import { isFenced, Stop } from './failure.ts';
-import { listen, type RunSlot } from './messages.ts';
+import { listen, refuse, type RunSlot } from './messages.ts';
 import { runPhases } from './phases.ts';
 import { Publisher } from './publisher.ts';
 import { Run } from './run.ts';
 import { statusOf } from './run-status.ts';
-import { initialState, layOut, type MigrationState } from './state.ts';
+import { initialState, layOut, type MigrationState, type StepProgress } from './state.ts';
+import { maybeIrreversible } from './steps/index.ts';
 
 /** What continue-as-new carries over. The plan is then the checked one, so that it is not checked by other rules. */
 interface Carried {
@@ -52,7 +54,7 @@ export async function migration(input: MigrationInput & { carried?: Carried }): 
   listen(state, slot);
   const canceled = CancellationScope.current().cancelRequested.catch(() => {
     state.canceled = true;
-    slot.run?.turn({ reason: "canceled through Temporal's Cancel", by: null, error: null });
+    if (slot.run !== null) cancelRun(slot.run);
   });
   void canceled;
 
@@ -63,7 +65,7 @@ export async function migration(input: MigrationInput & { carried?: Carried }): 
     await beginning(state, run.register());
     if (state.ended !== null) return nothingToDo(checked);
     slot.run = run;
-    if (state.canceled) run.turn({ reason: "canceled through Temporal's Cancel", by: null, error: null });
+    if (state.canceled) cancelRun(run);
     return conduct(run);
   });
 }
@@ -107,9 +109,10 @@ async function conduct(run: Run): Promise<MigrationResult> {
       if (run.state.direction === 'up' && run.state.turning === null) {
         await claimTables(run);
         await runPhases(run);
+        await cancelDecided(run);
         return await finish(run, publisher, loops, 'completed');
       }
-      if (run.state.direction === 'up') await turnRound(run);
+      if (run.state.direction === 'up' && !(await turnRound(run))) continue;
       if (Object.values(run.state.steps).some((step) => step.touched)) await claimTables(run);
       await rollBack(run);
       return await finish(run, publisher, loops, run.state.notUndone.length === 0 ? 'rolled-back' : 'failed');
@@ -122,12 +125,16 @@ async function conduct(run: Run): Promise<MigrationResult> {
   }
 }
 
-/** From here on the run goes down, whatever happens: the ledgers say so, and nothing of the way up can act any more. */
-async function turnRound(run: Run): Promise<void> {
+/**
+ * From here on the run goes down, whatever happens: the ledgers say so, and nothing of the way up can act any more.
+ * False where the ledgers show that the way back is taken: then the run goes on up.
+ */
+async function turnRound(run: Run): Promise<boolean> {
   const { turning } = run.state;
+  const irreversible = maybeIrreversible(run);
   for (;;) {
     try {
-      run.state.run = await remote.turn({
+      const { passed, ...ref } = await remote.turn({
         run: run.ref,
         databases: run.databases,
         event: {
@@ -136,8 +143,12 @@ async function turnRound(run: Run): Promise<void> {
           by: turning?.by ?? null,
           data: { reason: turning?.reason ?? '' },
         },
+        ...(irreversible.length > 0 && { irreversible }),
       });
-      break;
+      run.state.run = ref;
+      if (passed === undefined) break;
+      goOn(run, passed);
+      return false;
     } catch (thrown) {
       if (!isFenced(thrown)) throw thrown;
       await run.register();
@@ -146,6 +157,20 @@ async function turnRound(run: Run): Promise<void> {
   }
   run.state.direction = 'down';
   run.changed();
+  return true;
+}
+
+/** The step took effect before it could be stopped: who wanted to turn is told, and the run goes on. */
+function goOn(run: Run, { step, note }: NonNullable<Turned['passed']>): void {
+  const { state } = run;
+  const reason = state.turning?.reason ?? '';
+  Object.assign(state, { turning: null, error: null } satisfies Partial<MigrationState>);
+  const at = state.steps[step];
+  if (at !== undefined) Object.assign(at, { state: 'done', note } satisfies Partial<StepProgress>);
+  run.event('point-of-no-return', null, { step });
+  run.event('turn-refused', null, { step, reason });
+  refuse(state, { run }, 'rollback', reason, `the point of no return (${step}) was passed before it could stop`);
+  if (state.canceled) cancelRun(run);
 }
 
 async function renew(run: Run, publisher: Publisher): Promise<never> {

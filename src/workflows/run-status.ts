@@ -141,11 +141,15 @@ function reasonOf(state: MigrationState, status: RunStatus): string {
     case 'rolled-back':
       return `rolled back: ${state.turning?.reason ?? state.error?.message ?? 'an earlier run decided so'}`;
     case 'failed':
-      return state.notUndone.length === 0
+      return state.notUndone.length === 0 || stoppedForGood(state)
         ? (state.error?.message ?? 'failed')
         : `not undone, because a person skipped it: ${state.notUndone.join(', ')}; start it again to try once more`;
   }
 }
+/** The rollback came to a step that can't be undone. */
+const stoppedForGood = ({ error, notUndone }: MigrationState): boolean =>
+  error?.code === 'NotReversible' && error.step !== null && notUndone.includes(error.step);
+
 const STATION_WORDS: Record<(typeof STATIONS)[number], string> = {
   preconditions: 'checks its preconditions',
   before: 'asks for approval',

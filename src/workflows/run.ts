@@ -77,6 +77,11 @@ export class Run {
     return this.renewing || this.restarting || ended !== null || (turning !== null && direction === 'up');
   }
 
+  /** Whether nothing may go on for now: it is paused, or something is held that all else waits for. */
+  get standing(): boolean {
+    return this.state.paused !== null || Object.values(this.state.holds).some((hold) => hold.stops === true);
+  }
+
   /** Decides that the run turns round. The first reason stays. */
   turn(turning: { reason: string; by: string | null; error: StatusError | null }): void {
     if (this.state.direction === 'down' || this.state.turning !== null) return;
@@ -136,10 +141,10 @@ export class Run {
     options: { kind?: Kind; limit?: () => Limit | null; watch?: Watch } = {},
   ): Promise<T> {
     for (;;) {
-      await this.until(() => this.state.paused === null || options.watch?.over === true);
+      await this.until(() => !this.standing || options.watch?.over === true);
       if (options.watch?.over === true) throw new Stop();
       const window = options.kind === undefined ? null : await this.#openWindow(key, options.kind);
-      if (this.stopping || this.state.paused !== null) continue;
+      if (this.stopping || this.standing) continue;
       // Last: a step's time runs from here.
       const limits = [options.limit?.() ?? null, window];
       try {

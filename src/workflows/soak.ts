@@ -13,15 +13,10 @@ export async function soak(
 ): Promise<void> {
   let left = remainingMs;
   while (left > 0) {
-    await run.until(() => run.state.paused === null);
+    await run.until(() => !run.standing);
     const since = Date.now();
     try {
-      await run.waitSaying(
-        key,
-        `${words} until ${new Date(since + left).toISOString()}`,
-        () => run.state.paused !== null,
-        left,
-      );
+      await run.waitSaying(key, `${words} until ${new Date(since + left).toISOString()}`, () => run.standing, left);
     } finally {
       left = Math.max(0, left - (Date.now() - since));
       keep(left);

@@ -60,6 +60,8 @@ export interface Hold {
   /** Votes for retry and for skip; as many are needed as the policy of the phase's risk asks for. */
   votes: { retry: Approval[]; skip: Approval[] };
   resolution: 'retry' | 'skip' | null;
+  /** Nothing goes on while it is held, not only what is held itself. */
+  stops?: boolean;
 }
 export interface MigrationState {
   requestedBy: string;
@@ -87,6 +89,8 @@ export interface MigrationState {
   notUndone: string[];
   /** Gates that an earlier run of this epoch got approved. */
   approvedBefore: string[];
+  /** Guards that a person said to go on without, after the point of no return. */
+  unwatched?: string[];
   /** Numbers the audit events. */
   events: number;
 }

@@ -37,10 +37,14 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
   }
 }
 
-/** After the point of no return nothing rolls back by itself; a step can ask to be held whatever the plan says. */
+/**
+ * After the point of no return nothing rolls back, whatever the plan says. What would take the way back and is refused
+ * has lost nothing yet: a person decides, unless the plan does. A step can ask to be held.
+ */
 const holds = (run: Run, step: Step, failure: StepFailure): boolean =>
   failure.fields['hold'] === true ||
-  (step.onFailure ?? (pointOfNoReturn(run) === null ? 'rollback' : 'hold')) === 'hold';
+  pointOfNoReturn(run) !== null ||
+  (step.onFailure ?? (orchestrationOf(step.uses).pointOfNoReturn ? 'hold' : 'rollback')) === 'hold';
 
 async function attempt(run: Run, phase: Phase, step: Step, at: StepProgress): Promise<void> {
   const orchestration = orchestrationOf(step.uses);
@@ -88,8 +92,13 @@ export async function undoStep(run: Run, phase: Phase, step: Step): Promise<void
     if (!isHeld(run, step.id)) {
       const failure = await undoOnce(run, phase, step, at);
       if (failure === null) return;
-      at.state = 'held';
       at.note = noted(failure.error.message);
+      // It took effect after all: there is nothing that a person could decide.
+      if (orchestrationOf(step.uses).pointOfNoReturn && failure.error.code === 'NotReversible') {
+        at.state = 'failed';
+        return;
+      }
+      at.state = 'held';
       placeHold(run, step.id, phase.name, failure.error);
     }
     if ((await resolution(run, step.id)) === 'retry') continue;

@@ -22,6 +22,8 @@ export interface Registration {
   /** Temporal's namespace: within one, Temporal sees to it that a migration runs once. */
   namespace: string;
   plan: unknown;
+  /** The highest fence in the databases: above the ledger's own generation where that is an older copy of itself. */
+  fence?: number;
 }
 export type BeginOutcome =
   | { kind: 'run'; run: RunRef; direction: Direction; resumed: boolean; requestedBy: string; startedAt: string }
@@ -49,6 +51,7 @@ export class HomeLedger {
   /** Registers a run, or takes over the recorded one: raises the generation and answers with the direction to go. */
   async begin(of: Registration): Promise<BeginOutcome> {
     const requestedBy = writable(of.requestedBy);
+    const fence = of.fence ?? 0;
     return this.database.transaction(async (session) => {
       await session.query(
         `INSERT INTO switchback.migrations
@@ -70,16 +73,17 @@ export class HomeLedger {
         if (row['state'] === 'completed') return { kind: 'nothing-to-do', endedAt: row['ended_at'] ?? '' };
       }
       // The answer to an earlier call of this same run was lost: nothing more to raise.
-      if (row['run_id'] === of.runId && row['generation'] !== '0') return outcomeOf(row, of, true);
+      if (row['run_id'] === of.runId && row['generation'] !== '0' && Number(row['generation']) >= fence)
+        return outcomeOf(row, of, true);
       const anew = known !== of.version || row['state'] === 'rolled-back';
       const [updated] = await session.query(
         `UPDATE switchback.migrations SET version = $2, digest = $3, run_id = $4, requested_by = $5, owner = $6, plan = $7,
-           namespace = $9, generation = generation + 1, state = 'running', ended_at = NULL,
+           namespace = $9, generation = greatest(generation, $10) + 1, state = 'running', ended_at = NULL,
            epoch = CASE WHEN version <> $2 THEN 1 WHEN $8 THEN epoch + 1 ELSE epoch END,
            direction = CASE WHEN $8 THEN 'up' ELSE direction END,
            started_at = CASE WHEN $8 OR generation = 0 THEN clock_timestamp() ELSE started_at END
          WHERE migration = $1 RETURNING *`,
-        [of.migration, of.version, of.digest, of.runId, requestedBy, of.owner, jsonOf(of.plan), anew, of.namespace],
+        [of.migration, of.version, of.digest, of.runId, requestedBy, of.owner, jsonOf(of.plan), anew, of.namespace, fence],
       );
       return outcomeOf(updated ?? row, of, row['generation'] !== '0' && !anew);
     });
@@ -113,6 +117,19 @@ export class HomeLedger {
       );
       return { ...run, generation: Number(row?.['generation']) + 1 };
     });
+  }
+
+  /**
+   * Raises the generation without turning the run round: what was under way under the old one can't take effect any
+   * more. Throws `Fenced` where `runId` is not the workflow run that is registered.
+   */
+  async raise(run: RunRef, runId: string): Promise<RunRef> {
+    const [row] = await this.database.query(
+      'UPDATE switchback.migrations SET generation = generation + 1 WHERE migration = $1 AND run_id = $2 RETURNING generation',
+      [run.migration, runId],
+    );
+    if (row === undefined) throw anotherRun(run);
+    return { ...run, generation: Number(row['generation']) };
   }
 
   /** Ends the run: its state, and its claims freed, in one transaction. Does nothing where another run came since. */

@@ -57,6 +57,14 @@ export class StepLedger {
     }
   }
 
+  /** The generation that holds the fence of a migration here; 0 where none ever did. */
+  async highestFence(migration: string): Promise<number> {
+    const [row] = await this.#database.query('SELECT generation FROM switchback.fences WHERE migration = $1', [
+      migration,
+    ]);
+    return Number(row?.['generation'] ?? 0);
+  }
+
   /**
    * Raises the fence to `run.generation`; waits for effects under way, and where they take long, fails so that it is
    * called again. Never lowers it.

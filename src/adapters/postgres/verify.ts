@@ -48,29 +48,48 @@ export async function compareWithDualWrite(
   const shape = await readTableShape(session, detail.schema, detail.table);
   const alias = quoteIdentifier(detail.table);
   const marker = `${alias}.${quoteIdentifier(detail.marker)}`;
-  const renamed = Object.entries(detail.renamed).map(
-    ([name, now]) => `zz.${quoteIdentifier(now)} AS ${quoteIdentifier(name)}`,
-  );
-  const table = quoteTable(detail.schema, detail.table);
   const actual = (name: string): string => detail.renamed[name] ?? name;
   const up = await differences(session, shape, detail.up, actual);
   const down = detail.down === null ? 'false' : await differences(session, shape, detail.down, actual);
   return {
     shape,
     key: await keyOf(session, shape),
-    from:
-      renamed.length === 0
-        ? `${table} AS ${alias}`
-        : `(SELECT zz.*, ${renamed.join(', ')} FROM ${table} AS zz) AS ${alias}`,
+    from: rowsByPlanNames(detail),
     asked: where === null ? 'true' : `coalesce((\n${where}\n), false)`,
     differs: `CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN ${down} ELSE ${up} END`,
     // Once a column is retired the plan's expressions can only be read, not assigned.
-    repairable: renamed.length === 0 ? `${marker} IS DISTINCT FROM 1` : 'false',
+    repairable: Object.keys(detail.renamed).length === 0 ? `${marker} IS DISTINCT FROM 1` : 'false',
     assignments: [
       ...Object.entries(detail.up).map(([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`),
       `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} IS NULL THEN 2 WHEN ${marker} = 0 THEN 3 ELSE ${marker} + 1 END`,
     ],
   };
+}
+
+/** The table, with the columns that were renamed since under the plan's names too. */
+function rowsByPlanNames({ schema, table, renamed }: DualWriteDetail): string {
+  const alias = quoteIdentifier(table);
+  const names = Object.entries(renamed).map(([name, now]) => `zz.${quoteIdentifier(now)} AS ${quoteIdentifier(name)}`);
+  return names.length === 0
+    ? `${quoteTable(schema, table)} AS ${alias}`
+    : `(SELECT zz.*, ${names.join(', ')} FROM ${quoteTable(schema, table)} AS zz) AS ${alias}`;
+}
+
+/** What to select from, and what is true of rows whose column `name` isn't what `expression` gives, whoever wrote last. */
+export async function compareOneColumn(
+  session: Queryable,
+  detail: DualWriteDetail,
+  name: string,
+  expression: string,
+): Promise<Pick<Comparison, 'from' | 'differs'>> {
+  const shape = await readTableShape(session, detail.schema, detail.table);
+  const differs = await differences(
+    session,
+    shape,
+    { [name]: expression },
+    (column) => detail.renamed[column] ?? column,
+  );
+  return { from: rowsByPlanNames(detail), differs };
 }
 
 /** Comparison with expressions of the plan. Columns that a dual write keeps in step are compared, but not repaired. */

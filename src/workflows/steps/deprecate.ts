@@ -1,0 +1,3 @@
+import { byActivity } from './by-activity.ts';
+
+export const deprecate = byActivity();
