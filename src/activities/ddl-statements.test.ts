@@ -62,6 +62,9 @@ test('DROP INDEX CONCURRENTLY names its index', () => {
 test.each([
   ['CREATE CAST (a AS b) WITHOUT FUNCTION', true],
   ['DROP OPERATOR FAMILY f USING btree', true],
+  ['DO $$ BEGIN END $$', true],
+  ['CALL p()', true],
+  ["COPY t FROM PROGRAM 'x'", true],
   ['CREATE TABLE t (a int)', false],
   ['GRANT SELECT ON t TO PUBLIC', false],
   ['ALTER TABLE t OWNER TO someone', false],

@@ -29,11 +29,15 @@ export const version = z
   .min(1)
   .max(100);
 
+const bytesIn = (text: unknown): number => new TextEncoder().encode(String(text)).length;
+
 /** An identifier of Postgres, as stored in the catalog (unquoted here; case counts), at most 63 bytes. */
 export const identifier = z
   .string()
   .min(1)
-  .refine((text) => new TextEncoder().encode(text).length <= 63, { error: 'an identifier of at most 63 bytes' })
+  .refine((text) => bytesIn(text) <= 63, {
+    error: ({ input }) => `an identifier of at most 63 bytes; this one has ${bytesIn(input)}`,
+  })
   .refine((text) => !text.includes('\0'), { error: 'an identifier without NUL' });
 
 export const risk = z.enum(['low', 'moderate', 'high']);

@@ -1,4 +1,5 @@
-import { type SqlNode, SqlFault, type Statement, statementsOf } from './parser.ts';
+import { longNameFaults } from './long-names.ts';
+import { type SqlNode, SqlFault, type Statement, statementsOf, walkSql } from './parser.ts';
 
 /** Statements that a `ddl` step may hold: they change the catalog, transactionally, or CONCURRENTLY. */
 const ALLOWED = new Set([
@@ -52,6 +53,16 @@ const ALLOWED = new Set([
   'ViewStmt',
 ]);
 
+/**
+ * Statements whose effects show only when they run. They may be in a step whose `allow` names the rule, and which has
+ * a `down`, because the catalog can't tell what is to be undone.
+ */
+const UNSEEN_RULES: Readonly<Record<string, string>> = {
+  DoStmt: 'do-block',
+  CallStmt: 'procedure-call',
+  CopyStmt: 'copy-program',
+};
+
 /** Why a statement isn't one of them, where there is more to say than that. */
 const REASONS: Record<string, string> = {
   TransactionStmt: 'the engine begins and commits by itself, so that the change and its record are one',
@@ -72,6 +83,8 @@ const REASONS: Record<string, string> = {
   CreatedbStmt: 'databases are made outside of migrations',
   DropdbStmt: 'databases are dropped outside of migrations',
 };
+
+const COPY_PROGRAM = 'it runs a program on the database server, which no rollback takes back; use a `call` step';
 
 /** `AlterTableStmt` → `ALTER TABLE`: the first words of the statement itself say it best. */
 export const statementName = (text: string): string =>
@@ -103,10 +116,14 @@ function lossyPart({ kind, node }: Statement): string | null {
 }
 
 /**
- * What is wrong with the statements of a `ddl` step, all of it. `lossy` says whether statements that lose data are
- * allowed: in `down`, and in an `up` that has its own `down`.
+ * What is wrong with the statements of a `ddl` step, all of it. `lossy` says whether statements that lose data, and
+ * those that the catalog can't undo, may be there: in `down`, and in an `up` that has its own `down`. `allow` names the
+ * rules that the step may break.
  */
-export function ddlFaults(sql: string, { lossy }: { lossy: boolean }): SqlFault[] {
+export function ddlFaults(
+  sql: string,
+  { lossy, allow = [] }: { lossy: boolean; allow?: readonly string[] },
+): SqlFault[] {
   let statements: Statement[];
   try {
     statements = statementsOf(sql);
@@ -115,20 +132,58 @@ export function ddlFaults(sql: string, { lossy }: { lossy: boolean }): SqlFault[
     throw error;
   }
   if (statements.length === 0) return [new SqlFault('there is no statement in it', 0)];
-  return statements.flatMap((statement) => {
-    const fault = ddlFault(statement, lossy);
+  const found = statements.flatMap((statement) => {
+    const fault = ddlFault(statement, lossy, allow);
     return fault === null ? [] : [new SqlFault(fault, statement.offset)];
   });
+  return [...found, ...longNameFaults(sql)].toSorted((a, b) => a.offset - b.offset);
 }
 
-function ddlFault(statement: Statement, lossy: boolean): string | null {
+function ddlFault(statement: Statement, lossy: boolean, allow: readonly string[]): string | null {
   const { kind, text } = statement;
   if (!ALLOWED.has(kind)) {
-    const reason = REASONS[kind];
-    return `${statementName(text)} can't be in a ddl step${reason === undefined ? ': it is not a change of the schema' : `: ${reason}`}`;
+    const rule = unseenRule(statement);
+    const reason = reasonOf(statement);
+    const refused = `${statementName(text)} can't be in a ddl step${reason === null ? ': it is not a change of the schema' : `: ${reason}`}`;
+    if (rule === null) return refused;
+    if (!allow.includes(rule)) return `${refused}; or allow \`${rule}\` with a reason`;
+    return lossy
+      ? null
+      : `${statementName(text)} is allowed here, but rollback can't tell what it changes: write \`down\``;
   }
+  const write = kind === 'CreateTableAsStmt' ? writeIn(statement) : null;
+  if (write !== null)
+    return `${statementName(text)} with ${write} in it can't be in a ddl step: it changes rows; use a \`backfill\` or a \`call\` step`;
   const lost = lossy ? null : lossyPart(statement);
   return lost === null
     ? null
     : `${lost} loses data that no rollback brings back; use a \`retire\` step, or write \`down\` yourself`;
+}
+
+/** The rule that lets the statement be there; null where none does: other forms of COPY only move rows. */
+function unseenRule({ kind, node }: Statement): string | null {
+  if (kind === 'CopyStmt' && (node['is_program'] !== true || node['is_from'] !== true)) return null;
+  return UNSEEN_RULES[kind] ?? null;
+}
+
+function reasonOf({ kind, node }: Statement): string | null {
+  if (kind === 'SelectStmt' && node['intoClause'] !== undefined)
+    return 'SELECT INTO makes a table; write CREATE TABLE … AS';
+  if (kind === 'CopyStmt' && node['is_program'] === true) return COPY_PROGRAM;
+  return REASONS[kind] ?? null;
+}
+
+const WRITES: Readonly<Record<string, string>> = {
+  InsertStmt: 'INSERT',
+  UpdateStmt: 'UPDATE',
+  DeleteStmt: 'DELETE',
+  MergeStmt: 'MERGE',
+};
+/** The first statement in its WITH that changes rows: `DELETE`. */
+function writeIn({ node }: Statement): string | null {
+  let found: string | null = null;
+  walkSql(node, (kind) => {
+    found ??= WRITES[kind] ?? null;
+  });
+  return found;
 }

@@ -1,3 +1,4 @@
+import { longNameFaults } from './long-names.ts';
 import { parseSql, type SqlNode, SqlFault, statementsOf, unitsOfBytes, walkSql } from './parser.ts';
 
 const PREFIX = 'SELECT ';
@@ -13,7 +14,7 @@ export function expressionFault(sql: string): SqlFault | null {
   try {
     const target = targetOf(sql);
     parseSql(`${PREFIX}(${sql}\n)`);
-    return insideFault(sql, target);
+    return insideFault(sql, target) ?? longNameFaults(sql)[0] ?? null;
   } catch (error) {
     if (error instanceof SqlFault) return new SqlFault(error.message, clamp(error.offset - PREFIX.length, sql));
     throw error;

@@ -1,3 +1,4 @@
+import { longNameFaults } from './long-names.ts';
 import { SqlFault, type Statement, statementsOf, walkSql } from './parser.ts';
 import { statementName } from './ddl-rules.ts';
 
@@ -35,5 +36,5 @@ export function queryFault(sql: string): SqlFault | null {
     if (kind === 'LockingClause')
       fault ??= new SqlFault('a condition only reads: FOR UPDATE and FOR SHARE lock rows', first.offset);
   });
-  return fault;
+  return fault ?? longNameFaults(sql)[0] ?? null;
 }

@@ -21,11 +21,13 @@ const faults = (found: SqlFault | null | readonly SqlFault[], path: Path): Findi
 
 function stepFindings(step: Step, path: Path): Finding[] {
   switch (step.uses) {
-    case 'ddl':
+    case 'ddl': {
+      const allow = step.allow.map(({ rule }) => rule);
       return [
-        ...faults(ddlFaults(step.up, { lossy: step.down !== undefined }), [...path, 'up']),
-        ...(step.down === undefined ? [] : faults(ddlFaults(step.down, { lossy: true }), [...path, 'down'])),
+        ...faults(ddlFaults(step.up, { lossy: step.down !== undefined, allow }), [...path, 'up']),
+        ...(step.down === undefined ? [] : faults(ddlFaults(step.down, { lossy: true, allow }), [...path, 'down'])),
       ];
+    }
     case 'dual-write':
       return [...sideFindings(step.up, [...path, 'up']), ...sideFindings(step.down, [...path, 'down'])];
     case 'backfill':
