@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Database } from '../../src/adapters/postgres/database.ts';
 import { readSchemaFacts } from '../../src/adapters/postgres/schema-facts.ts';
 import { relationOf, type RelationFacts, type SchemaFacts } from '../../src/sql/facts.ts';
+import { type Postgres14, postgres14 } from '../harness/postgres-14.ts';
 import { type FreshDatabase, freshDatabase } from '../harness/servers.ts';
 
 const GIVEN = `
@@ -31,16 +33,23 @@ ALTER TABLE "Kunden" ENABLE ROW LEVEL SECURITY;
 CREATE PUBLICATION changes FOR TABLE orders_2;
 ANALYZE "Kunden"; ANALYZE orders; ANALYZE parent;`;
 
-let fresh: FreshDatabase;
-let database: Database;
+let oldest: Postgres14;
+const opened: { fresh: FreshDatabase; database: Database }[] = [];
 beforeAll(async () => {
-  fresh = await freshDatabase('facts');
-  database = new Database('app', { url: fresh.url });
-  await database.session((session) => session.query(GIVEN));
+  oldest = await postgres14();
+  for (const server of [undefined, oldest.url]) {
+    const fresh = await freshDatabase('facts', server);
+    const database = new Database('app', { url: fresh.url });
+    opened.push({ fresh, database });
+    await database.session((session) => session.query(GIVEN));
+  }
 });
 afterAll(async () => {
-  await database.close();
-  await fresh.drop();
+  for (const { fresh, database } of opened) {
+    await database.close();
+    await fresh.drop();
+  }
+  await oldest.stop();
 });
 
 const read = (
@@ -61,7 +70,20 @@ const get = (facts: SchemaFacts, name: string): RelationFacts => {
   return found;
 };
 
-describe('facts of the catalog', () => {
+let database: Database;
+let url = '';
+
+describe.each([
+  ['Postgres 18', 0],
+  ['Postgres 14', 1],
+])('facts of the catalog of %s', (_, at) => {
+  beforeAll(() => {
+    const server = opened[at];
+    if (server === undefined) throw new Error('the server did not start');
+    database = server.database;
+    url = server.fresh.url;
+  });
+
   test('a table with all that reaches it', async () => {
     const facts = await read(['Kunden']);
     expect(named(facts).slice(0, 5)).toEqual(['Kunden', 'Kunden_id_seq', 'counts', 'names', 'orders']);
@@ -194,5 +216,80 @@ describe('facts of the catalog', () => {
     expect(facts.schemas).toContainEqual(expect.objectContaining({ name: 'shop', mayCreate: true }));
     expect(facts.role).toMatchObject({ superuser: true, bypassesRowSecurity: true, mayCreateInDatabase: true });
     expect(facts.serverVersion).toBeGreaterThanOrEqual(140000);
+  });
+
+  test('a role with few rights reads the same, and is told what it lacks', async () => {
+    const role = `clerk_${randomBytes(4).toString('hex')}`;
+    const password = randomBytes(8).toString('hex');
+    await database.session((session) =>
+      session.query(`CREATE ROLE ${role} LOGIN PASSWORD '${password}'; GRANT USAGE ON SCHEMA shop TO ${role}`),
+    );
+    const own = new URL(url);
+    own.username = role;
+    own.password = password;
+    const clerk = new Database('app', { url: own.href });
+    try {
+      const names = ['Kunden', 'orders'].map((name) => ({ schema: 'shop', name }));
+      const facts = await readSchemaFacts(clerk, { relations: names });
+      expect(facts.role).toEqual({
+        name: role,
+        superuser: false,
+        bypassesRowSecurity: false,
+        mayCreateInDatabase: false,
+      });
+      expect(facts.schemas.find(({ name }) => name === 'shop')).toMatchObject({ mayCreate: false });
+      expect(get(facts, 'Kunden')).toMatchObject({ owned: false, rows: 1000 });
+      expect(get(facts, 'orders').replicatedBy).toEqual(['changes']);
+      expect(facts.clientStatements).toBeNull();
+    } finally {
+      await clerk.close();
+      await database.session((session) => session.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`));
+    }
+  });
+
+  test('a table that someone holds exclusively is read without waiting', async () => {
+    await database.transaction(async (other) => {
+      await other.query('LOCK TABLE shop.unread IN ACCESS EXCLUSIVE MODE');
+      await database.transaction(async (session) => {
+        await session.query("SET LOCAL lock_timeout = '1s'");
+        const facts = await readSchemaFacts(session, { relations: [{ schema: 'shop', name: 'unread' }] });
+        expect(get(facts, 'unread').columns).toMatchObject([{ name: 'a', type: 'text' }]);
+      });
+    });
+  });
+
+  test('a session with an old snapshot is named', async () => {
+    await database.transaction(async (other) => {
+      await other.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+      const [row] = await other.query('SELECT pg_backend_pid()::text AS pid');
+      const facts = await readSchemaFacts(database, { relations: [] }, { oldAfterSeconds: 0 });
+      expect(facts.oldSnapshots.map(({ pid }) => pid)).toContain(row?.['pid']);
+    });
+    expect((await read([])).oldSnapshots).toEqual([]);
+  });
+});
+
+describe('statements of clients', () => {
+  test('those that name a table, without values', async () => {
+    const [, old] = opened;
+    if (old === undefined) throw new Error('the server did not start');
+    database = old.database;
+    await database.query('CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA shop');
+    await database.query('SELECT a FROM shop.apart WHERE a = 4711');
+    await database.query('SELECT /* apartment */ 1');
+    const { clientStatements } = await read(['apart']);
+    expect(clientStatements).toContain('SELECT a FROM shop.apart WHERE a = $1');
+    expect(clientStatements?.filter((text) => text.includes('apartment') || text.includes('4711'))).toEqual([]);
+  });
+
+  test('where the extension is installed but not loaded, nobody can say, and nothing fails', async () => {
+    const [newest] = opened;
+    if (newest === undefined) throw new Error('the server did not start');
+    database = newest.database;
+    await database.query('CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA shop');
+    await database.transaction(async (session) => {
+      expect((await readSchemaFacts(session, { relations: [] })).clientStatements).toBeNull();
+      expect(await session.query('SELECT 1 AS one')).toEqual([{ one: '1' }]);
+    });
   });
 });

@@ -27,7 +27,13 @@ const HOST = '127.0.0.1';
 const READY_MAX_MS = 60_000;
 const STOP_GRACE_MS = 15_000;
 /** What is lost when the machine fails is a test's: so nothing waits for the disk. */
-const SETTINGS = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=off', 'max_prepared_transactions=5'];
+const SETTINGS = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'fsync=off',
+  'max_prepared_transactions=5',
+  'shared_preload_libraries=pg_stat_statements',
+];
 
 export async function postgres14(): Promise<Postgres14> {
   const account = await postgresAccount();

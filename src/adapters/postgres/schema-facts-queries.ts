@@ -226,7 +226,8 @@ ORDER BY n.nspname COLLATE "C", p.proname COLLATE "C", pg_get_function_identity_
 
 /**
  * The server, the role, its schemas, the sessions with an old snapshot, and where the statements of clients can be read.
- * A role without pg_read_all_stats sees the texts of its own statements only: that isn't what clients do.
+ * A role without pg_read_all_stats sees the texts of its own statements only: that isn't what clients do. $1: from how
+ * many seconds on a snapshot is old.
  */
 export const SURROUNDINGS = `
 SELECT jsonb_build_object(
@@ -239,17 +240,22 @@ SELECT jsonb_build_object(
       'application', coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'),
       'ageSeconds', extract(epoch FROM clock_timestamp() - a.xact_start)::bigint) ORDER BY a.xact_start), '[]')
     FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-      AND a.backend_xmin IS NOT NULL AND a.xact_start < clock_timestamp() - interval '1 minute'
+      AND a.backend_xmin IS NOT NULL AND a.xact_start <= clock_timestamp() - make_interval(secs => $1::double precision)
       AND a.query !~* '^\\s*(autovacuum: )?VACUUM')) AS facts,
   (SELECT quote_ident(n.nspname) FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace
     WHERE x.extname = 'pg_stat_statements' AND EXISTS (SELECT FROM pg_settings WHERE name = 'pg_stat_statements.max')
       AND pg_has_role('pg_read_all_stats', 'USAGE')) AS statements_in`;
 
-/** The most called statements whose text has one of the names in it. $1: names in lower case. */
+/**
+ * The most called statements of clients whose text has one of the names in it: none from inside functions (which
+ * versions before 1.9 can't tell apart), and none of ours. $1: names in lower case.
+ */
 export const clientStatements = (quotedSchema: string): string => `
 SELECT query FROM (
   SELECT s.query, sum(s.calls) AS calls FROM ${quotedSchema}.pg_stat_statements s
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND length(s.query) < 20000
+    AND coalesce((to_jsonb(s) ->> 'toplevel')::boolean, true)
+    AND strpos(s.query, '/* switchback */') = 0 AND strpos(s.query, 'zz_switchback_') = 0
     AND EXISTS (SELECT FROM unnest($1::text[]) AS w (name) WHERE position(w.name IN lower(s.query)) > 0)
   GROUP BY s.query) q
 ORDER BY calls DESC, query LIMIT 500`;

@@ -23,12 +23,13 @@ export interface FactNames {
  * the number of relations. It changes nothing and needs no transaction; printing an expression can wait for an
  * exclusive lock, so whoever is in a hurry sets a lock timeout.
  *
- * @param roomBytes how much the database may still grow, in bytes; null where nobody knows
+ * @param options `roomBytes`: how much the database may still grow, null where nobody knows; `oldAfterSeconds`: from
+ * which age on a snapshot is old, a minute unless said otherwise
  */
 export async function readSchemaFacts(
   session: Queryable,
   names: FactNames,
-  { roomBytes = null }: { roomBytes?: number | null } = {},
+  { roomBytes = null, oldAfterSeconds = 60 }: { roomBytes?: number | null; oldAfterSeconds?: number } = {},
 ): Promise<SchemaFacts> {
   const wantedTypes = columnsOf(names.types ?? []);
   const found = await session.query(SCOPE, [...columnsOf(names.relations), ...wantedTypes]);
@@ -36,7 +37,7 @@ export async function readSchemaFacts(
   const relations = factsIn<RelationFacts>(await session.query(RELATIONS, [scope]));
   const types = factsIn<TypeFacts>(await session.query(TYPES, [scope, ...wantedTypes]));
   const functions = factsIn<FunctionFacts>(await session.query(FUNCTIONS, columnsOf(names.functions ?? [])));
-  const [row = {}] = await session.query(SURROUNDINGS);
+  const [row = {}] = await session.query(SURROUNDINGS, [oldAfterSeconds]);
   const [surroundings] = factsIn<Omit<SchemaFacts, 'relations' | 'types' | 'functions'>>([row]);
   const tables = relations.filter(({ kind }) => kind !== 'index' && kind !== 'sequence').map(({ name }) => name);
   return withStanding(session, {
