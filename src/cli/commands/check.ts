@@ -7,6 +7,9 @@ import { sarifLog } from '../../report/sarif.ts';
 import type { CommandMaker, Invocation } from '../cli.ts';
 import { EXIT } from '../exit-code.ts';
 import { packageVersion } from '../package-version.ts';
+import type { DryRun } from '../dry-run/dry-run.ts';
+import { dryRunText } from '../dry-run/dry-run-text.ts';
+import { dryRunOf } from '../dry-run/of-plan.ts';
 import { openPlanFile, type PlanFile } from '../plan-file.ts';
 import { writeFile } from '../write-file.ts';
 
@@ -17,6 +20,7 @@ const PIPE_COLUMNS = 120;
 
 interface Options {
   offline?: boolean;
+  dryRun?: boolean;
   /** A file, or true for stdout. */
   sarif?: string | true;
 }
@@ -33,17 +37,30 @@ export const check: CommandMaker = (cli) =>
           hint: 'give --sarif a file',
         });
       }
+      if (options.offline === true && options.dryRun === true) {
+        throw new SwitchbackError(
+          'UsageInvalid',
+          '--dry-run reads the schemas of the databases, which --offline rules out',
+          {
+            hint: 'give one of the two',
+          },
+        );
+      }
       const [path = ''] = args;
       const file = await openForCheck(path, invocation);
       const live = options.offline === true ? { skipped: 'left out (--offline)' } : await askLive(invocation, file);
-      const problems = 'problems' in live ? live.problems : [];
+      const dryRun = options.dryRun === true ? await dryRunOf(invocation, file) : null;
+      const problems = [...('problems' in live ? live.problems : []), ...(dryRun?.problems ?? [])];
       if (options.sarif !== undefined) writeSarif(path, invocation, { live, fileProblems: [] });
       if (options.sarif !== true) {
-        invocation.print(jsonOf(path, file, live, problems.length === 0), () =>
-          checkText(
-            { path, ...file.check, live, sarif: options.sarif ?? null },
-            { width: terminal.screen?.columns ?? PIPE_COLUMNS, color: terminal.color },
-          ),
+        invocation.print(jsonOf(path, file, { live, dryRun }, problems.length === 0), () =>
+          [
+            checkText(
+              { path, ...file.check, live, sarif: options.sarif ?? null },
+              { width: terminal.screen?.columns ?? PIPE_COLUMNS, color: terminal.color },
+            ),
+            ...(dryRun === null ? [] : [dryRunText(dryRun)]),
+          ].join('\n'),
         );
       }
       return problems.length === 0 ? EXIT.done : EXIT.input;
@@ -51,6 +68,7 @@ export const check: CommandMaker = (cli) =>
     (command) =>
       command
         .option('--offline', 'check the file alone')
+        .option('--dry-run', 'run the plan’s DDL on copies of the schemas, up and down, twice')
         .option('--sarif [file]', 'write what was found as SARIF 2.1.0, to a file or stdout'),
   );
 
@@ -79,7 +97,7 @@ async function askLive({ session }: Invocation<Options>, { text }: PlanFile): Pr
 const jsonOf = (
   path: string,
   { check: { plan, digest, claims, gates, risks } }: PlanFile,
-  live: Live,
+  { live, dryRun }: { live: Live; dryRun: DryRun | null },
   ok: boolean,
 ) => ({
   ok,
@@ -91,6 +109,7 @@ const jsonOf = (
   gates: gates.map(({ gate }) => gate),
   claims,
   live,
+  ...(dryRun !== null && { dryRun }),
 });
 
 function writeSarif(

@@ -18,8 +18,8 @@ export function changesInWords(before: CatalogSnapshot, after: CatalogSnapshot):
 }
 
 function details({ kind, properties }: CatalogObject): string {
-  if (kind === 'column') return ` ${properties['type']}`;
-  if (kind === 'constraint' || kind === 'index') return ` ${properties['definition']}`;
+  if (kind === 'column') return ` ${shown(properties['type'])}`;
+  if (kind === 'constraint' || kind === 'index') return ` ${shown(properties['definition'])}`;
   return '';
 }
 

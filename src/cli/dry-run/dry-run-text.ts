@@ -7,7 +7,7 @@ import type { RehearsedEffect } from './rehearsal.ts';
 export function dryRunText(run: DryRun): string {
   if (run.databases.length === 0) return 'dry run: no step changes a schema';
   return [
-    `dry run: ${run.ok ? 'everything came back as it was, twice' : `${counted(run.problems.length, 'problem')}`}`,
+    `dry run: ${run.ok ? 'everything came back as it was, twice' : counted(run.problems.length, 'problem')}`,
     ...run.problems.map((problem) => `  problem: ${oneLine(problem)}`),
     ...run.databases.flatMap(databaseLines),
     '  up',

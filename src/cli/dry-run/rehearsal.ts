@@ -86,7 +86,7 @@ export class Rehearsal {
           phase,
           risk,
           requestedBy: 'dry run',
-          step: step as never,
+          step,
           of: null,
           flag: null,
           throttle: null,
