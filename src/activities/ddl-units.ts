@@ -7,10 +7,12 @@ import type { StepOf } from '../plan/index.ts';
 import type { SchemaFacts } from '../sql/facts.ts';
 import { safeForm, type Statement } from '../sql/index.ts';
 import { namesUsed } from '../sql/names.ts';
+import { refuseViolations } from './ddl-refusal.ts';
 
 /**
  * Works out what a statement runs as, from the catalog as it is now: Postgres's safe form of it, or itself. What would
- * block, and is neither avoided by a safe form nor allowed by the plan, is refused before it runs.
+ * hold others up, and is neither avoided by a safe form nor allowed by the plan, is refused before it runs; not on the
+ * way down, where nothing must stand between a person and the schema as it was.
  */
 export async function decideUnits(
   work: DdlWork,
@@ -18,6 +20,7 @@ export async function decideUnits(
   { statement, number }: { statement: Statement; number: number },
 ): Promise<readonly RecordedUnit[]> {
   const facts = await factsFor(work, statement);
+  if (work.slot === 'up') refuseViolations(step, { statement, number, facts });
   const form = safeForm(statement, step.schema, facts);
   if (form === null) return [{ text: statement.text }];
   work.onWait(`statement ${number}: ${form.why}`);

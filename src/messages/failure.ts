@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   UnknownMigration: 'There is no migration of that name.',
   LockNotObtained: 'A lock was not obtained within the tries of the ladder; the message names the blockers.',
   StatementFailed: 'Postgres refused a statement.',
+  RuleViolated: 'A statement would do harm that the plan does not allow; the message names the rule.',
   NotReversible: "What a step changed can't be undone from the catalog and the plan has no `down`.",
   ForeignObject: 'An object of that name exists and is not ours; it is left alone.',
   StillInUse: 'Something still uses what is to go out of use or away; the message names it.',

@@ -22,8 +22,6 @@ interface FieldGap {
 export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { kind: 'move' },
 
-  { in: ['ddl'], field: 'allow', when: 'filled' },
-  { in: ['ddl'], field: 'killBlockers', when: 'true' },
   { in: ['dual-write'], field: 'from', when: 'given' },
   { in: ['dual-write'], field: 'to', when: 'given' },
   { in: ['backfill'], field: 'preserve', when: 'true' },

@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { ddl } from '../../src/activities/ddl.ts';
 import { catalogJson, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
+import { Databases } from '../../src/adapters/postgres/database.ts';
 import { type DdlBench, ddlBench } from './bench.ts';
 import { failure, kill, otherSession, ourWaiting } from './other-session.ts';
 import { expectNobodyHeldUp, placesOf, scansUnderLock, WITNESS } from './witness.ts';
@@ -250,6 +252,60 @@ describe('units', () => {
     await bench.up(step);
     await bench.down(step);
     expect(await catalogOf(schema)).toEqual(before);
+  });
+});
+
+describe('what a rule refuses', () => {
+  const HARM = 'ALTER TABLE users SET (autovacuum_enabled = off)';
+  const SQL = `ALTER TABLE users ADD COLUMN a int; ${HARM}`;
+
+  test('stops before it runs, with what to write instead and how to allow it', async () => {
+    const schema = await schemaWithTables('refused');
+    const before = await catalogOf(schema);
+    const step = bench.step(SQL, { id: schema, schema, allow: [] });
+    const error = await failure(bench.up(step));
+    expect(error).toMatchObject({
+      code: 'RuleViolated',
+      retry: false,
+      fields: { statement: 2, rule: 'autovacuum-disabled' },
+    });
+    expect(error.message).toContain(`statement 2 (${HARM}): `);
+    expect(error.hint).toMatch(/^Leave it on.* allow: \[\{ rule: autovacuum-disabled, reason: … \}\]$/s);
+    await bench.down(step);
+    expect(await catalogOf(schema)).toEqual(before);
+  });
+
+  test('runs where the plan allows it, and on the way down', async () => {
+    const schema = await schemaWithTables('allowed');
+    const before = await catalogOf(schema);
+    const allow = [{ rule: 'autovacuum-disabled', reason: 'a table of a test' }];
+    const step = bench.step(SQL, {
+      id: schema,
+      schema,
+      allow,
+      down: `ALTER TABLE users RESET (autovacuum_enabled), DROP COLUMN a`,
+    });
+    await bench.up(step);
+    expect(await catalogOf(schema)).not.toEqual(before);
+    const back = bench.step('ALTER TABLE users ADD COLUMN b int', {
+      id: `${schema}_down`,
+      schema,
+      down: `${HARM}; ALTER TABLE users DROP COLUMN b`,
+    });
+    await bench.up(back);
+    await bench.down(back);
+    await bench.down(step);
+    expect(await catalogOf(schema)).toEqual(before);
+  });
+
+  test('is too large an index for what the database may still grow', async () => {
+    const schema = await schemaWithTables('room');
+    const databases = new Databases({ app: { url: bench.url, room: 1 } });
+    onTestFinished(() => databases.close());
+    const context = bench.context();
+    const step = bench.step('CREATE INDEX CONCURRENTLY by_mail ON users (email)', { id: schema, schema, allow: [] });
+    const up = ddl.up(bench.input<'ddl'>(step), { ...context, deps: { ...context.deps, databases } });
+    expect(await failure(up)).toMatchObject({ code: 'RuleViolated', fields: { statement: 1, rule: 'disk-room' } });
   });
 });
 

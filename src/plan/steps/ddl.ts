@@ -18,5 +18,5 @@ export const ddl = z.strictObject({
     .array(z.strictObject({ rule: z.string().min(1), reason: z.string().min(1) }))
     .default([])
     .describe('Rules that this step may break, each with the reason.'),
-  killBlockers: z.boolean().default(false).describe('Ends the sessions that hold the lock, after the last try.'),
+  killBlockers: z.boolean().default(false).describe('Ends the sessions that still hold the lock after a few tries.'),
 });

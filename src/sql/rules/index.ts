@@ -8,6 +8,7 @@ import { SECURITY_RULES } from './security.ts';
 import { SEQUENCE_RULES } from './sequences.ts';
 import { STORAGE_RULES } from './storage.ts';
 import { STATEMENT_RULES } from './statements.ts';
+import { DISK_RULES } from './disk.ts';
 import type { Rule } from './rule.ts';
 
 /** Every rule, by topic. Codes are stable: plans name them in `allow`. */
@@ -22,6 +23,7 @@ export const RULES: readonly Rule[] = [
   ...SEQUENCE_RULES,
   ...STORAGE_RULES,
   ...STATEMENT_RULES,
+  ...DISK_RULES,
 ];
 
 const BY_CODE: ReadonlyMap<string, Rule> = new Map(RULES.map((rule) => [rule.code, rule]));

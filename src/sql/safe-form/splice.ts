@@ -9,8 +9,10 @@ interface Token {
   text: string;
 }
 const COMMENTS = ['SQL_COMMENT', 'C_COMMENT'];
+/** The scanner answers as JSON, and doesn't escape control characters in it; a space is as long. */
+const CONTROL = /[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
 const tokensOf = (sql: string): Token[] =>
-  scanSync(sql).tokens.filter(({ tokenName }) => !COMMENTS.includes(tokenName));
+  scanSync(sql.replaceAll(CONTROL, ' ')).tokens.filter(({ tokenName }) => !COMMENTS.includes(tokenName));
 
 /** The text with a keyword after the first such keyword: `CREATE INDEX` → `CREATE INDEX CONCURRENTLY`. */
 export function withKeyword(sql: string, after: string, keyword: string): string | null {
