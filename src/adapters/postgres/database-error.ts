@@ -41,8 +41,30 @@ const UNREACHABLE =
   /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|57P01|57P02|57P03|08...)$/;
 const WRONG_CREDENTIALS = /^(28P01|28000)$/;
 
-/** Turns whatever `pg` throws into an error with a code. Never repeats a URL: it can hold a password. */
-export function databaseError(thrown: unknown, database: string): SwitchbackError {
+/** `cannot execute … in a read-only transaction`: our sessions ask for none, so the server is in recovery. */
+const NO_WRITES = '25006';
+
+/** A database that answers and takes no writes. While a failover is under way, trying again helps. */
+export const noWrites = (
+  database: string,
+  { retry = true, sqlState = NO_WRITES }: { retry?: boolean; sqlState?: string } = {},
+): SwitchbackError =>
+  new SwitchbackError('DatabaseUnreachable', `database "${database}" is in recovery: it takes no writes`, {
+    retry,
+    hint: `point databases.${database}.url to the primary; a standby that is being promoted takes writes soon`,
+    fields: { database, sqlState },
+  });
+
+/**
+ * Turns whatever `pg` throws into an error with a code. Never repeats a URL: it can hold a password.
+ *
+ * @param readOnly whether the session had asked for a transaction that can't write
+ */
+export function databaseError(
+  thrown: unknown,
+  database: string,
+  { readOnly: asked = false }: { readOnly?: boolean } = {},
+): SwitchbackError {
   if (thrown instanceof SwitchbackError) return thrown;
   const error = (thrown ?? {}) as PgError & { errors?: PgError[] };
   const first = error.errors?.[0] ?? error;
@@ -60,6 +82,7 @@ export function databaseError(thrown: unknown, database: string): SwitchbackErro
       fields: { database, sqlState: code },
     });
   }
+  if (code === NO_WRITES && !asked) return noWrites(database, { sqlState: code });
   if (code === '3D000') {
     return new SwitchbackError(
       'DatabaseUnreachable',

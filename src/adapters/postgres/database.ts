@@ -72,7 +72,7 @@ class Session implements Queryable {
       const { rows, fields } = await this.#client.query<Row>(statement);
       if (new Set(fields.map((field) => field.name)).size === fields.length) return rows;
     } catch (error) {
-      throw databaseError(error, this.#name);
+      throw databaseError(error, this.#name, { readOnly: true });
     }
     throw new SwitchbackError('StatementFailed', `${this.#name}: two columns of a query have the same name`, {
       hint: 'name its columns apart, or write a query of one column',

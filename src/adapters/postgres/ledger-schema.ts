@@ -1,3 +1,4 @@
+import { noWrites } from './database-error.ts';
 import { assertSettings, type Database } from './database.ts';
 
 /**
@@ -249,10 +250,16 @@ const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
 /** Any number will do, as long as every worker takes the same: the advisory lock under which ledgers are upgraded. */
 const UPGRADE_LOCK = 7_311_904_402;
 
-/** Creates or upgrades the ledger. Several workers may call it at once; each upgrade happens once. */
+/**
+ * Creates or upgrades the ledger. Several workers may call it at once; each upgrade happens once. Throws
+ * `DatabaseUnreachable`, also of a database in recovery.
+ */
 export async function upgradeLedger(database: Database, options: { home: boolean }): Promise<void> {
   await database.transaction(async (session) => {
     await assertSettings(session, database.name);
+    const [server] = await session.query('SELECT pg_is_in_recovery() AS recovering');
+    // Who starts on a standby means another server; one that becomes a standby under way is waited for.
+    if (server?.['recovering'] === 't') throw noWrites(database.name, { retry: false });
     await session.query('SELECT pg_advisory_xact_lock($1::bigint)', [String(UPGRADE_LOCK)]);
     await session.query('CREATE SCHEMA IF NOT EXISTS switchback');
     await session.query(
