@@ -250,7 +250,7 @@ const ownerChange: Rule = {
     ];
   },
   examples: {
-    fires: { given: USERS, up: 'ALTER TABLE users OWNER TO reporting' },
+    fires: { given: `CREATE ROLE reporting;\n${USERS}`, up: 'ALTER TABLE users OWNER TO reporting' },
     silent: { given: USERS, up: 'ALTER TABLE users OWNER TO CURRENT_USER', because: 'that role owns it already' },
   },
 };

@@ -3,6 +3,7 @@ import { counted, find, holdsRows, shown, sizeInWords, word } from './relation-w
 import type { Rule } from './rule.ts';
 
 const SHIPMENTS = 'CREATE TABLE shipments (id bigint, state text)';
+const ARCHIVE = `${SHIPMENTS};\nCREATE SCHEMA archive`;
 
 const doBlock: Rule = {
   code: 'do-block',
@@ -43,12 +44,12 @@ const copyProgram: Rule = {
   examples: {
     fires: {
       given: SHIPMENTS,
-      up: "COPY shipments FROM PROGRAM 'cat /srv/shipments.csv'",
+      up: "COPY shipments FROM PROGRAM 'echo 1,sent' (FORMAT csv)",
       down: "COMMENT ON TABLE shipments IS 'loaded rows stay'",
     },
     silent: {
       given: SHIPMENTS,
-      up: "COMMENT ON TABLE shipments IS 'cat /srv/shipments.csv'",
+      up: "COMMENT ON TABLE shipments IS 'COPY FROM PROGRAM'",
       because: 'the statement runs no program, whatever its text says',
     },
   },
@@ -106,10 +107,10 @@ const extensionChange: Rule = {
     ];
   },
   examples: {
-    fires: { given: SHIPMENTS, up: "ALTER EXTENSION plpgsql UPDATE TO '1.1'" },
+    fires: { given: "CREATE EXTENSION hstore VERSION '1.7'", up: "ALTER EXTENSION hstore UPDATE TO '1.8'" },
     silent: {
-      given: SHIPMENTS,
-      up: "ALTER EXTENSION plpgsql UPDATE TO '1.0'",
+      given: "CREATE EXTENSION hstore VERSION '1.8'",
+      up: "ALTER EXTENSION hstore UPDATE TO '1.8'",
       because: 'that version is installed already',
     },
   },
@@ -169,8 +170,8 @@ const movedAway: Rule = {
     ];
   },
   examples: {
-    fires: { given: `${SHIPMENTS};\nINSERT INTO shipments VALUES (1)`, up: 'ALTER TABLE shipments SET SCHEMA archive' },
-    silent: { given: SHIPMENTS, up: 'ALTER TABLE shipments SET SCHEMA archive', because: 'the table never held a row' },
+    fires: { given: `${ARCHIVE};\nINSERT INTO shipments VALUES (1)`, up: 'ALTER TABLE shipments SET SCHEMA archive' },
+    silent: { given: ARCHIVE, up: 'ALTER TABLE shipments SET SCHEMA archive', because: 'the table never held a row' },
   },
 };
 
