@@ -24,13 +24,15 @@ export function checkText(report: CheckReport, { width, color }: { width: number
   const steps = spec.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
   return [
     `${path}: fine`,
-    `  ${metadata.name} version ${metadata.version}, ${spec.phases.length} phases, ${steps} steps`,
+    `  ${metadata.name} version ${metadata.version}, ${counted(spec.phases.length, 'phase')}, ${counted(steps, 'step')}`,
     `  gates: ${gates.map(({ gate }) => gate).join(', ') || 'none'}`,
     `  digest: ${digest}`,
     ...liveLines(path, live, { width, color }),
     ...(typeof sarif === 'string' ? [`wrote ${sarif}`] : []),
   ].join('\n');
 }
+
+const counted = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
 
 function liveLines(
   file: string,
@@ -44,9 +46,8 @@ function liveLines(
   const found = [...statementLines(live, width, paint), ...findingLines(live, { file, width, paint })];
   const say = (word: string, text: string): string[] =>
     wrap(oneLine(text), Math.max(20, width - 11)).map((line, i) => (i === 0 ? `  ${word}: ${line}` : `    ${line}`));
-  const { length } = live.problems;
   return [
-    `live: ${length === 0 ? 'fine' : `${length} ${length === 1 ? 'problem' : 'problems'}`}`,
+    `live: ${live.problems.length === 0 ? 'fine' : counted(live.problems.length, 'problem')}`,
     ...problems.flatMap((problem) => say('problem', problem)),
     ...live.notes.flatMap((note) => say('note', note)),
     ...found,

@@ -46,6 +46,8 @@ export interface RelationFacts {
   indexBytes: number;
   /** Whether the worker's role owns it (or is a member of its owner): ALTER and DROP need that. */
   owned: boolean;
+  /** What the worker's role may do with the rows; absent for what the plan itself makes: all of it. */
+  may?: { select: boolean; update: boolean } | null;
   rowSecurity: { enabled: boolean; forced: boolean };
   /** Publications that it is in, and subscriptions that write it. */
   replicatedBy: readonly string[];

@@ -108,6 +108,8 @@ SELECT jsonb_build_object(
       CASE c.reltablespace WHEN 0 THEN (SELECT dattablespace FROM pg_database WHERE datname = current_database()) ELSE c.reltablespace END),
   'rows', total.rows, 'heapBytes', total.heap, 'indexBytes', total.indexes,
   'owned', pg_has_role(c.relowner, 'USAGE'),
+  'may', CASE WHEN c.relkind IN ('r', 'p', 'v', 'm', 'f') THEN jsonb_build_object('select', has_any_column_privilege(c.oid, 'SELECT'),
+      'update', has_any_column_privilege(c.oid, 'UPDATE')) END,
   'rowSecurity', jsonb_build_object('enabled', c.relrowsecurity, 'forced', c.relforcerowsecurity),
   'replicatedBy', (SELECT coalesce(jsonb_agg(DISTINCT p.pubname), '[]') FROM tree JOIN published p ON p.oid = tree.oid WHERE tree.root = c.oid),
   'columns', (SELECT coalesce(jsonb_agg(jsonb_build_object(
