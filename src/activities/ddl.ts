@@ -1,3 +1,4 @@
+import { type Blocker, describeBlockers } from '../adapters/postgres/blockers.ts';
 import { applyStatements } from '../adapters/postgres/ddl-apply.ts';
 import {
   type DdlSlot,
@@ -12,6 +13,7 @@ import { StepLedger } from '../adapters/postgres/step-ledger.ts';
 import { durationMs } from '../plan/index.ts';
 import { plannedStatements } from './ddl-statements.ts';
 import { decideUnits } from './ddl-units.ts';
+import type { Deps } from './deps.ts';
 import type { Effect, EffectContext, EffectInput } from './effect.ts';
 
 /**
@@ -76,12 +78,31 @@ function workOf(
     schema: step.schema,
     statementTimeoutMs: step.statementTimeout === undefined ? null : durationMs(step.statementTimeout),
     limits: { ...LADDER, lockTimeoutMaxMs, lockTimeoutFirstMs: Math.min(LADDER.lockTimeoutFirstMs, lockTimeoutMaxMs) },
-    killBlockers: step.killBlockers,
+    killBlockers: step.killBlockers ? (clients) => recordKill(deps, { run, step, slot, requestedBy }, clients) : null,
     mustBeReversible: slot === 'up' && step.down === undefined,
     signal,
     onWait: (note, progress) =>
-      report({ note, progress: progress === undefined ? null : { ...progress, perSecond: null, etaSeconds: null } }),
+      report({
+        note,
+        progress: progress == null ? null : { perSecond: null, etaSeconds: null, ...progress },
+        blocked: progress === undefined,
+      }),
   };
+}
+
+/** Ending someone's session is the plan's decision: on record before it happens, once for each session. */
+async function recordKill(
+  deps: Deps,
+  { run, step, slot, requestedBy }: Pick<EffectInput<'ddl'>, 'run' | 'step' | 'requestedBy'> & { slot: DdlSlot },
+  clients: readonly Blocker[],
+): Promise<void> {
+  const events = clients.map((client) => ({
+    key: `blocker-ended/${step.id}/${slot}/${client.pid}/${client.backendStart}`,
+    type: 'blocker-ended',
+    by: requestedBy,
+    data: { step: step.id, database: step.database, session: describeBlockers([client]) },
+  }));
+  await deps.home.record(run, events, null);
 }
 
 const counted = (statements: readonly PlannedStatement[]): string =>

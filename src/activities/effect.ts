@@ -31,6 +31,11 @@ export interface EffectResult {
   progress: Progress | null;
 }
 
+export interface Report extends Omit<Heartbeat, 'step'> {
+  /** Someone is in its way, and the note says who: people shall see that at once, not at the next refresh. */
+  blocked?: boolean;
+}
+
 /**
  * What an effect may use. It comes from `runEffect`, so that effects know nothing of Temporal and tests can call them.
  * An effect that stops because `signal` was aborted throws `signal.reason`.
@@ -40,7 +45,7 @@ export interface EffectContext {
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** Tells how far it is and why it waits. Cheap: call it often; it also keeps the heartbeat alive. */
-  report(details: Omit<Heartbeat, 'step'>): void;
+  report(details: Report): void;
 }
 
 /**

@@ -2,6 +2,7 @@ import pino from 'pino';
 import type { Deps } from '../../src/activities/deps.ts';
 import type { EffectContext, EffectInput } from '../../src/activities/effect.ts';
 import { Databases } from '../../src/adapters/postgres/database.ts';
+import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
 import { upgradeLedger } from '../../src/adapters/postgres/ledger-schema.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import type { RunRef } from '../../src/messages/index.ts';
@@ -28,7 +29,7 @@ export async function effectBench(url: string, migration = 'test-migration'): Pr
   const ledger = new StepLedger(database);
   const notes: string[] = [];
   const log = pino({ level: 'silent' });
-  const deps = { databases, log } satisfies Partial<Deps>;
+  const deps = { databases, home: new HomeLedger(database), log } satisfies Partial<Deps>;
   const run: EffectBench['run'] = (fields) => ({
     migration,
     version: 1,

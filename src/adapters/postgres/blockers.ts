@@ -1,9 +1,18 @@
-import type { Queryable } from './database.ts';
+import type { Database, Queryable } from './database.ts';
+import { PostgresError } from './database-error.ts';
 
-/** A session that holds a lock which another one waits for. */
+/** A session that holds a lock which another one waits for, or a snapshot. */
 export interface Blocker {
+  /** `0`: a prepared transaction, which no session is at. */
   pid: string;
   backendStart: string | null;
+  /** When its transaction began. */
+  since: string | null;
+  /**
+   * `client`: whoever uses the database. `ours`: a worker of Switchback. `vacuum`: autovacuum, which gives way.
+   * `wraparound`: autovacuum that doesn't, and mustn't. `system`: any other process of the server.
+   */
+  kind: 'client' | 'ours' | 'vacuum' | 'wraparound' | 'system' | 'prepared';
   application: string;
   state: string;
   /** How long its transaction has been open, in seconds. */
@@ -12,47 +21,127 @@ export interface Blocker {
   query: string;
 }
 const QUERY_CHARACTERS_SHOWN = 80;
+const BLOCKERS_NAMED_MAX = 5;
+
+/** The columns of a `Blocker`, from a row `a` of pg_stat_activity and a `pid`. */
+export const BLOCKER_COLUMNS = `a.backend_start::text AS started, a.xact_start::text AS since, a.backend_type AS type,
+  coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown') AS application, a.state, a.query,
+  a.application_name = current_setting('application_name') AND a.usename = current_user AS ours,
+  extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start))::bigint AS age`;
 
 /** Who blocks the session `pid` right now. */
 export async function blockersOf(queryable: Queryable, pid: string): Promise<Blocker[]> {
   const rows = await queryable.query(
-    `SELECT b.pid, a.backend_start::text AS started, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown') AS application, a.state, a.query,
-       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start))::bigint AS age
+    `SELECT DISTINCT b.pid, ${BLOCKER_COLUMNS}
      FROM unnest(pg_blocking_pids($1::int)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid`,
     [pid],
   );
-  return rows.map((row) => ({
-    pid: row['pid'] ?? '',
-    backendStart: row['started'] ?? null,
-    application: row['application'] ?? 'unknown',
-    state: row['state'] ?? 'unknown state',
-    ageSeconds: Number(row['age'] ?? 0),
-    query: withoutValues(row['query'] ?? '').slice(0, QUERY_CHARACTERS_SHOWN),
-  }));
+  const prepared = rows.some((row) => row['pid'] === '0') ? await preparedBefore(queryable, pid) : [];
+  return [...rows.filter((row) => row['pid'] !== '0' || prepared.length === 0).map(blockerOf), ...prepared];
 }
 
-/** Ends these very sessions: a pid that belongs to another session by now is left alone. */
+export function blockerOf(row: Record<string, string | null>): Blocker {
+  return {
+    pid: row['pid'] ?? '',
+    backendStart: row['started'] ?? null,
+    since: row['since'] ?? null,
+    kind: kindOf(row),
+    application: row['application'] ?? 'unknown',
+    state: row['state'] ?? 'running',
+    ageSeconds: Math.max(0, Number(row['age'] ?? 0)),
+    query: withoutValues(row['query'] ?? '').slice(0, QUERY_CHARACTERS_SHOWN),
+  };
+}
+
+function kindOf({ pid, type, ours, query }: Record<string, string | null>): Blocker['kind'] {
+  if (pid === '0') return 'prepared';
+  if (type === 'autovacuum worker') return query?.includes('(to prevent wraparound)') ? 'wraparound' : 'vacuum';
+  // Without the rights to see it, a session's type is hidden: ending it is refused by Postgres where it isn't allowed.
+  if (type !== null && type !== undefined && type !== 'client backend') return 'system';
+  return ours === 't' ? 'ours' : 'client';
+}
+
+/** Prepared transactions with a lock on what the session `pid` waits for. */
+async function preparedBefore(queryable: Queryable, pid: string): Promise<Blocker[]> {
+  const rows = await queryable.query(
+    `SELECT DISTINCT p.gid AS application, extract(epoch FROM clock_timestamp() - p.prepared)::bigint AS age
+     FROM pg_locks w JOIN pg_locks h ON h.pid IS NULL AND h.granted AND h.database IS NOT DISTINCT FROM w.database
+         AND h.relation IS NOT DISTINCT FROM w.relation AND h.locktype = w.locktype
+       JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction
+     WHERE w.pid = $1::int AND NOT w.granted`,
+    [pid],
+  );
+  return rows.map((row) => blockerOf({ ...row, pid: '0', state: 'prepared' }));
+}
+
+/** Ends these very sessions: a pid that belongs to another session by now is left alone. Answers with how many. */
 export async function terminate(
   queryable: Queryable,
   sessions: readonly Pick<Blocker, 'pid' | 'backendStart'>[],
-): Promise<void> {
-  await queryable.query(
+): Promise<number> {
+  const ended = await queryable.query(
     `SELECT pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity a
      JOIN unnest($1::int[], $2::text[]) AS s(pid, started) ON s.pid = a.pid AND s.started = a.backend_start::text`,
     [sessions.map(({ pid }) => pid), sessions.map(({ backendStart }) => backendStart)],
   );
+  return ended.length;
 }
 
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/**
+ * Ends blocking clients, one by one. Answers with those that Postgres doesn't let this role end: a superuser's, or those
+ * of a role that ours is no member of (`pg_signal_backend` would allow it).
+ */
+export async function endClients(database: Database, clients: readonly Blocker[]): Promise<Blocker[]> {
+  const refused: Blocker[] = [];
+  for (const client of clients) {
+    try {
+      // A session whose beginning this role may not see can't be told from a later one of the same pid.
+      if ((await terminate(database, [client])) === 0 && client.backendStart === null) refused.push(client);
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      refused.push(client);
+    }
+  }
+  return refused;
+}
+
+/**
+ * Asks autovacuum to give way, as Postgres itself does for whoever has waited for `deadlock_timeout`: our tries are
+ * shorter than that. It comes back later. False where this role may not ask.
+ */
+export async function askVacuum(database: Database, { pid, backendStart }: Blocker): Promise<boolean> {
+  try {
+    await database.query(
+      `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = $1::int AND backend_start::text = $2
+         AND backend_type = 'autovacuum worker' AND query NOT LIKE '%(to prevent wraparound)%'`,
+      [pid, backendStart],
+    );
+    return true;
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    return false;
+  }
+}
+
+const isRefused = (error: unknown): boolean =>
+  error instanceof PostgresError && error.sqlState === INSUFFICIENT_PRIVILEGE;
+
 /** `pid 123 (psql, idle in transaction for 5 min): UPDATE users SET …` */
-export const describeBlockers = (blockers: readonly Blocker[]): string =>
-  blockers
-    .map(({ pid, application, state, ageSeconds, query }) => {
-      const statement = query === '' ? '' : `: ${query}`;
-      return pid === '0'
-        ? 'a prepared transaction'
-        : `pid ${pid} (${application}, ${state} for ${inWords(ageSeconds)})${statement}`;
-    })
-    .join('; ');
+export function describeBlockers(blockers: readonly Blocker[]): string {
+  const named = blockers.slice(0, BLOCKERS_NAMED_MAX).map(describe);
+  const more = blockers.length - named.length;
+  return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
+}
+
+function describe({ pid, application, kind, state, ageSeconds, query }: Blocker): string {
+  const age = `for ${inWords(ageSeconds)}`;
+  if (kind === 'prepared')
+    return application === 'unknown' ? 'a prepared transaction' : `prepared transaction "${application}" (${age})`;
+  const whose = kind === 'ours' ? ', another session of Switchback' : '';
+  return `pid ${pid} (${application}${whose}, ${state} ${age})${query === '' ? '' : `: ${query}`}`;
+}
 
 /** A statement's literals and numbers can be a row's values or a secret: they are not for notes and errors. */
 export const withoutValues = (sql: string): string =>

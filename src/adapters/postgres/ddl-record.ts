@@ -4,7 +4,7 @@ import type { ColumnFill } from '../../sql/index.ts';
 import { type CatalogObject, type CatalogScope } from './catalog.ts';
 import type { CatalogDifference } from './catalog-difference.ts';
 import type { Database, Queryable } from './database.ts';
-import type { LadderLimits } from './lock-ladder.ts';
+import type { KillBlockers, LadderLimits } from './lock-ladder.ts';
 import type { StepKey, StepLedger, StepRecord } from './step-ledger.ts';
 
 /** What the ledger keeps of a `ddl` step, and how a step that is under way gets at it. */
@@ -102,6 +102,13 @@ export interface DdlDetail {
 /** The statements of `up` and of `down` are recorded apart; `undo` holds what undoing without a `down` builds anew. */
 export type DdlSlot = 'up' | 'down' | 'undo';
 
+export interface DdlProgress {
+  done: number;
+  total: number;
+  perSecond?: number | null;
+  etaSeconds?: number | null;
+}
+
 /** A step under way: what everything that runs its statements needs. */
 export interface DdlWork {
   database: Database;
@@ -113,11 +120,12 @@ export interface DdlWork {
   schema: string;
   statementTimeoutMs: number | null;
   limits: LadderLimits;
-  killBlockers: boolean;
+  killBlockers: KillBlockers;
   /** Whether what the catalog can't bring back is refused: there is no other way to undo it. */
   mustBeReversible: boolean;
   signal: AbortSignal;
-  onWait(note: string, progress?: { done: number; total: number }): void;
+  /** How far it is; null: there is nothing to count. Left out: someone is in its way, and the note says who. */
+  onWait(note: string, progress?: DdlProgress | null): void;
 }
 
 export const fingerprintOf = (text: string): string =>

@@ -33,20 +33,26 @@ export interface BuildStep {
   statement: DdlStatement;
   index: IndexBuild;
   last: boolean;
+  /** From which age on, in milliseconds, transactions are named that it will wait for: a minute. */
+  oldTransactionMs?: number;
 }
-const LIVE_BUILDER_POLL_MS = 1_000;
+/** A session that is about to end is gone at the next look; one that builds is looked at once a second. */
+export const POLL_FIRST_MS = 50;
+const POLL_MAX_MS = 1_000;
 const ROUNDS_MAX = 10;
 const LEFTOVER_LOCK_TIMEOUT_MS = 1_000;
 
 type Next = 'done' | 'build' | 'drop-invalid' | { waitFor: Intent };
 
 export async function applyIndexBuild(work: DdlWork, step: BuildStep): Promise<void> {
+  let pollMs = POLL_FIRST_MS;
   for (let round = 1; round <= ROUNDS_MAX; ) {
     const next = await work.database.session((session) => buildRound(work, step, session));
     if (next === 'done') return;
     if (typeof next === 'object') {
       work.onWait(`waits for the index build that an earlier worker began (pid ${next.waitFor.pid})`);
-      await wait(LIVE_BUILDER_POLL_MS, work.signal);
+      await wait(pollMs, work.signal);
+      pollMs = nextPoll(pollMs);
     } else {
       round += 1;
     }
@@ -60,6 +66,8 @@ export async function applyIndexBuild(work: DdlWork, step: BuildStep): Promise<v
     },
   );
 }
+
+export const nextPoll = (pollMs: number): number => Math.min(POLL_MAX_MS, 2 * pollMs);
 
 async function buildRound(work: DdlWork, step: BuildStep, session: DirectSession): Promise<Next> {
   const { database, signal } = work;
@@ -150,9 +158,12 @@ async function recordBuilt(
   await recordDone(work, transaction, detail, { statement, difference, irreversible: [] }, last);
 }
 
-async function build(work: DdlWork, { statement, index }: BuildStep, session: DirectSession): Promise<void> {
+async function build(work: DdlWork, step: BuildStep, session: DirectSession): Promise<void> {
+  const { statement, index } = step;
   await prepareConcurrent(session, work.schema);
-  const stop = reportBuild(work, session.pid, `builds index "${index.name}"`);
+  const on = { as: 'build', schema: index.schema, relation: index.table } as const;
+  const waits = { on, olderThanMs: step.oldTransactionMs };
+  const stop = reportBuild(work, session.pid, `builds index "${index.name}"`, waits);
   try {
     await cancellable(work.database, session.pid, work.signal, () => session.query(statement.text));
   } catch (error) {

@@ -14,7 +14,7 @@ import {
   recordIntent,
   statementLabel,
 } from './ddl-record.ts';
-import { builderState, prepareConcurrent } from './index-build.ts';
+import { builderState, nextPoll, POLL_FIRST_MS, prepareConcurrent } from './index-build.ts';
 import { findRelation, indexObject } from './index-look.ts';
 import { reportBuild } from './index-progress.ts';
 import { cancellable, wait } from './lock-ladder.ts';
@@ -25,9 +25,9 @@ export interface DropStep {
   target: { schema: string; index: string; ifExists: boolean };
   last: boolean;
 }
-const LIVE_SESSION_POLL_MS = 1_000;
 
 export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<void> {
+  let pollMs = POLL_FIRST_MS;
   for (;;) {
     const next = await work.database.session(async (session) => {
       const decided = await cancellable(work.database, session.pid, work.signal, () =>
@@ -35,7 +35,9 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
       ).catch(lookAgain);
       if (decided !== 'drop') return decided;
       await prepareConcurrent(session, work.schema);
-      const stop = reportBuild(work, session.pid, `drops index "${step.target.index}"`);
+      const { schema, index: relation } = step.target;
+      const waits = { on: { as: 'drop', schema, relation } } as const;
+      const stop = reportBuild(work, session.pid, `drops index "${relation}"`, waits);
       try {
         await cancellable(work.database, session.pid, work.signal, () => session.query(step.statement.text));
       } catch (error) {
@@ -46,7 +48,9 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
       return decided;
     });
     if (next === 'done') return;
-    if (next !== 'drop') await wait(LIVE_SESSION_POLL_MS, work.signal);
+    if (next === 'drop') continue;
+    await wait(pollMs, work.signal);
+    pollMs = nextPoll(pollMs);
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchbackError } from '../../messages/index.ts';
-import { type Blocker, blockersOf, describeBlockers, terminate } from './blockers.ts';
+import { askVacuum, type Blocker, blockersOf, describeBlockers, endClients } from './blockers.ts';
 import type { Database } from './database.ts';
 import { PostgresError } from './database-error.ts';
 
@@ -22,12 +22,15 @@ export const LADDER: LadderLimits = {
   waitFirstMs: 500,
   waitMaxMs: 60_000,
 };
-/** Tries in which blockers may end by themselves before they are ended, where that is allowed. */
+/** Tries that a blocker may hold up before it is ended, where that is allowed. */
 const PATIENT_TRIES = 3;
 const TIMEOUT_GROWTH = 1.25;
 const WAIT_GROWTH = 1.4;
 const LOCK_NOT_AVAILABLE = '55P03';
 const DEADLOCK = '40P01';
+
+/** Puts on record who will be ended, before they are; null: nobody's session is ended. */
+export type KillBlockers = ((clients: readonly Blocker[]) => Promise<void>) | null;
 
 export interface Climb {
   database: Database;
@@ -37,8 +40,8 @@ export interface Climb {
   signal: AbortSignal;
   /** What the lock is for, in words. */
   purpose: string;
-  /** Ends the blocking sessions once `PATIENT_TRIES` tries have failed. Only where the plan says so. */
-  killBlockers?: boolean;
+  /** Where the plan says so: blocking clients are ended once `PATIENT_TRIES` tries have failed. */
+  killBlockers?: KillBlockers;
   onWait(note: string): void;
 }
 
@@ -53,10 +56,11 @@ export class ConcurrentChange extends Error {}
 export async function climbLadder<T>(climb: Climb, attempt: (lockTimeoutMs: number) => Promise<T>): Promise<T> {
   const { limits, signal, purpose, onWait } = climb;
   let blockers: Blocker[] = [];
+  let rested = true;
+  const triesBlocked = new Map<string, number>();
   for (let number = 1; ; number++) {
     signal.throwIfAborted();
-    const timeoutMs = lockTimeoutOf(limits, number);
-    const tried = await tryOnce(climb, timeoutMs, attempt);
+    const tried = await tryOnce(climb, lockTimeoutOf(limits, number), attempt);
     if (tried.done) return tried.value;
     if (tried.blockers.length > 0) blockers = tried.blockers;
     const whom = tried.concurrent
@@ -65,19 +69,55 @@ export async function climbLadder<T>(climb: Climb, attempt: (lockTimeoutMs: numb
         ? describeBlockers(blockers)
         : 'the blocker was gone before it could be named';
     if (number >= limits.triesMax) throw notObtained(climb, whom, blockers);
-    if (climb.killBlockers === true && number >= PATIENT_TRIES && blockers.length > 0) {
-      onWait(`ends the blockers, as the plan allows: ${whom}`);
-      await terminate(climb.database, blockers);
-      blockers = [];
-      continue;
-    }
+    // Who holds a lock for a moment only, as traffic does, has blocked one try; who stays has had the time to end.
+    for (const blocker of tried.blockers) triesBlocked.set(keyOf(blocker), 1 + (triesBlocked.get(keyOf(blocker)) ?? 0));
+    const staying = tried.blockers.filter((blocker) => (triesBlocked.get(keyOf(blocker)) ?? 0) >= PATIENT_TRIES);
+    const way: Way = rested ? await clearWay(climb, staying) : { free: false, stays: '' };
+    // Once at a time: tries without a rest between them would hold up everyone else.
+    rested = !way.free;
+    if (way.free) continue;
     const waitMs =
       Math.min(limits.waitMaxMs, limits.waitFirstMs * WAIT_GROWTH ** (number - 1)) * (0.5 + Math.random() / 2);
     onWait(
-      `waits for a lock for ${purpose}: ${whom} (try ${number} of ${limits.triesMax}, again in ${(waitMs / 1000).toFixed(1)} s)`,
+      `waits for a lock for ${purpose}: ${whom}${way.stays} (try ${number} of ${limits.triesMax}, again in ${(waitMs / 1000).toFixed(1)} s)`,
     );
     await wait(waitMs, signal);
   }
+}
+
+interface Way {
+  /** Whether the next try may follow at once. */
+  free: boolean;
+  /** Who can't be ended, in words that follow others. */
+  stays: string;
+}
+
+const keyOf = ({ pid, backendStart, since }: Blocker): string => JSON.stringify([pid, backendStart, since]);
+
+/**
+ * Gets out of the way who may be: clients where the plan allows it, and autovacuum, which gives way to whoever waits
+ * long enough. Never a session of ours, a process of the server or a prepared transaction.
+ */
+async function clearWay(climb: Climb, blockers: readonly Blocker[]): Promise<Way> {
+  const { database, killBlockers = null, onWait } = climb;
+  const stay: Blocker[] = [];
+  let asked = 0;
+  for (const vacuum of blockers.filter(({ kind }) => kind === 'vacuum')) {
+    if (await askVacuum(database, vacuum)) asked += 1;
+    else stay.push(vacuum);
+  }
+  const clients = killBlockers === null ? [] : blockers.filter(({ kind }) => kind === 'client');
+  if (killBlockers !== null && clients.length > 0) {
+    // First on record, then done: a worker that dies in between has ended nobody unseen.
+    await killBlockers(clients);
+    onWait(`ends the blockers, as the plan allows: ${describeBlockers(clients)}`);
+    stay.push(...(await endClients(database, clients)));
+  }
+  const pids = stay.map(({ pid }) => pid).join(', ');
+  return {
+    free: asked + clients.length > stay.length,
+    stays: stay.length === 0 ? '' : `; this role may not end ${pids}`,
+  };
 }
 
 type Try<T> = { done: true; value: T } | { done: false; blockers: Blocker[]; concurrent: boolean };
@@ -125,12 +165,27 @@ function watchBlockers({ database, pid }: Climb, timeoutMs: number): { stop(): P
 
 const notObtained = ({ limits, purpose }: Climb, whom: string, blockers: readonly Blocker[]): SwitchbackError =>
   new SwitchbackError('LockNotObtained', `no lock for ${purpose} within ${limits.triesMax} tries: ${whom}`, {
-    hint:
-      blockers.length === 0
-        ? 'look at pg_locks for who holds locks on the table, then retry the step'
-        : `end the blocking session (SELECT pg_terminate_backend(${blockers[0]?.pid})) or wait for it, then retry the step`,
+    hint: `${hintFor(blockers[0])}, then retry the step`,
     fields: { tries: limits.triesMax, blockers: blockers.map(({ pid }) => pid).join(',') },
   });
+
+function hintFor(blocker: Blocker | undefined): string {
+  switch (blocker?.kind) {
+    case undefined:
+      return 'look at pg_locks for who holds locks on the table';
+    case 'prepared':
+      return 'end the prepared transaction (COMMIT PREPARED or ROLLBACK PREPARED; see pg_prepared_xacts)';
+    case 'wraparound':
+      return 'let the vacuum end: it prevents the wraparound of transaction numbers';
+    case 'vacuum':
+      return 'let the vacuum end, or give `lockTimeout` more than the deadlock_timeout of the server (1 s): Postgres then ends it itself';
+    case 'ours':
+      return 'wait for the other step';
+    case 'system':
+    case 'client':
+      return `end the blocking session (SELECT pg_terminate_backend(${blocker.pid})) or wait for it`;
+  }
+}
 
 /** Waits, unless `signal` is aborted: then it throws the signal's reason at once. */
 export async function wait(ms: number, signal: AbortSignal): Promise<void> {
