@@ -109,6 +109,26 @@ describe('ddl', () => {
   });
 });
 
+describe('names that Postgres would cut off', () => {
+  const long = 'é'.repeat(32);
+  const cases: [string, number | null][] = [
+    [`ALTER TABLE ${long} ADD a int`, 12],
+    [`ALTER TABLE t ADD "${long}" int`, 18],
+    [`/* 😀 */ ALTER TABLE t ADD U&"${'\\00e9'.repeat(32)}" int`, 27],
+    [`ALTER TABLE t ADD "${'"'.repeat(4)}${'x'.repeat(60)}" int`, null],
+    [`ALTER TABLE t ADD a text DEFAULT '${long}' /* ${long} */; -- ${long}`, null],
+    [`ALTER TABLE t ADD a text DEFAULT E'\u0001\t\\\\' || U&'${'\\00e9'.repeat(32)}' || $$ "${long}" $$`, null],
+  ];
+  it.each(cases)('%j', (sql, offset) => {
+    expect(ddlFaults(sql, { lossy: false }).map((fault) => fault.offset)).toEqual(offset === null ? [] : [offset]);
+  });
+  it('says how long it is, and how long it may be', () => {
+    expect(ddlFaults(`DROP INDEX ${long}`, { lossy: false })[0]?.message).toContain('has 64 bytes; Postgres keeps 63');
+    expect(expressionFault(`lower(${long})`)?.message).toContain('has 64 bytes');
+    expect(queryFault(`SELECT "${long}" FROM t`)?.message).toContain('has 64 bytes');
+  });
+});
+
 describe('expressions', () => {
   const accepted = [
     'a',

@@ -61,6 +61,18 @@ describe('statements that nobody can look into', () => {
     expect(await states()).toEqual([]);
   });
 
+  test('what the plan doesn’t allow is refused by name, also where it got past the check of the plan', async () => {
+    const step = bench.step('DO $$ BEGIN END $$', {
+      id: 'refused',
+      down: 'COMMENT ON TABLE shipments IS NULL',
+      allow: [],
+    });
+    const error = await failure(bench.up(step));
+    expect(error).toMatchObject({ code: 'RuleViolated', fields: { rule: 'do-block' } });
+    const allowed = { ...step, allow: [{ rule: 'do-block', reason: 'it does nothing' }] };
+    expect((await bench.up(allowed)).note).toBe('applied 1 statement');
+  });
+
   test.each(['DO $$ BEGIN END $$', "CALL note('x')", "COPY shipments FROM PROGRAM 'echo 1,x' (FORMAT csv)"])(
     'without a `down`, %s changes nothing',
     async (up) => {
