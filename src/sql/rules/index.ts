@@ -1,3 +1,13 @@
+import { ADD_COLUMN_RULES } from './add-column.ts';
+import { COLUMN_RULES } from './columns.ts';
+import { CONSTRAINT_RULES } from './constraints.ts';
+import { FOREIGN_KEY_RULES } from './foreign-keys.ts';
+import { TYPE_CHANGE_RULES } from './type-changes.ts';
+import { COLUMN_TYPE_RULES } from './column-types.ts';
+import { TABLE_RULES } from './tables.ts';
+import { PRIVILEGE_RULES } from './privileges.ts';
+import { REPLICATION_RULES } from './replication.ts';
+import { REPETITION_RULES } from './repetition.ts';
 import { INDEX_RULES } from './indexes.ts';
 import { PARTITION_RULES } from './partitions.ts';
 import { TYPE_RULES } from './types.ts';
@@ -13,6 +23,16 @@ import type { Rule } from './rule.ts';
 
 /** Every rule, by topic. Codes are stable: plans name them in `allow`. */
 export const RULES: readonly Rule[] = [
+  ...ADD_COLUMN_RULES,
+  ...COLUMN_RULES,
+  ...CONSTRAINT_RULES,
+  ...FOREIGN_KEY_RULES,
+  ...TYPE_CHANGE_RULES,
+  ...COLUMN_TYPE_RULES,
+  ...TABLE_RULES,
+  ...PRIVILEGE_RULES,
+  ...REPLICATION_RULES,
+  ...REPETITION_RULES,
   ...INDEX_RULES,
   ...PARTITION_RULES,
   ...TYPE_RULES,
