@@ -23,7 +23,7 @@ export async function decideUnits(
   if (work.slot === 'up') refuseViolations(step, { statement, number, facts });
   const form = safeForm(statement, step.schema, facts);
   if (form === null) return [{ text: statement.text }];
-  work.onWait(`statement ${number}: ${form.why}`);
+  work.onWait(`statement ${number}: ${form.why}`, null);
   return form.units.map(({ text, fill }) => ({ text, fill }));
 }
 

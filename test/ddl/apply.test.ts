@@ -194,7 +194,7 @@ describe('what the catalog can’t bring back', () => {
     ['a type', 'ALTER TABLE users ALTER COLUMN age TYPE bigint', 'type of column "public.users.age"'],
     ['a dropped column', 'ALTER TABLE users DROP COLUMN age', 'column "public.users.age" was dropped'],
     ['a label of an enum', `ALTER TYPE mood ADD VALUE 'new'`, 'labels of type "public.mood"'],
-    ['a widened view', 'CREATE OR REPLACE VIEW v AS SELECT id, email FROM users', 'view "public.v"'],
+    ['a widened view', 'CREATE OR REPLACE VIEW v AS SELECT id, email FROM users', 'column "public.v.email"'],
     ['a cast', 'CREATE CAST (mood AS int) WITH FUNCTION as_int(mood)', 'write `down`'],
   ])('%s is refused before it is committed', async (_name, sql, named) => {
     const bench = await ddlBench(`${USERS}; CREATE VIEW v AS SELECT id FROM users; CREATE TYPE mood AS ENUM ('good');

@@ -58,7 +58,9 @@ export function invertDifference(difference: CatalogDifference, now?: CatalogSna
     widened: widenedViews(difference),
     attached: attachedTables(difference),
   };
-  for (const change of difference.changed) {
+  // A partition's own part can't go while the parent's is there; what the parent's takes along needs nothing more.
+  const parentsFirst = difference.changed.toSorted((a, b) => inheritedLast(a) - inheritedLast(b));
+  for (const change of parentsFirst) {
     const { moves, irreversible } = restoreProperties(change, context);
     inverse.moves.push(...moves);
     inverse.irreversible.push(...irreversible);
@@ -127,6 +129,8 @@ const attachedTables = ({ changed }: CatalogDifference): Set<string> =>
       .filter((change) => isRelation(change.before) && changedProperties(change).includes('parents'))
       .map(({ before }) => quoteTable(before.schema, before.name)),
   );
+
+const inheritedLast = ({ before }: CatalogChange): number => Number(before.properties['inherited'] === true);
 
 /** What a partition or an heir has from its parent comes and goes with the parent's. */
 export const fromParent = ({ kind, properties }: CatalogObject): boolean =>

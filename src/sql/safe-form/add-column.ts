@@ -48,9 +48,25 @@ export function addColumnForm(written: WrittenCommand, table: AlteredTable): Saf
     : {
         ...form,
         avoids: [
-          ...new Set([...(fills ? ['add-column-volatile-default'] : []), ...apart.flatMap(ruleOf), ...form.avoids]),
+          ...new Set([
+            ...(serial === null ? [] : ['add-column-identity-or-serial']),
+            ...(fills ? ['add-column-volatile-default'] : []),
+            ...apart.flatMap(ruleOf),
+            ...form.avoids,
+          ]),
         ],
       };
+}
+
+/** Of a column that is added as written: what its constraints may do that no form avoids. */
+export function addColumnDangers(column: SqlNode): string[] {
+  const constraints = inlineConstraints(column);
+  const of = (...kinds: string[]): boolean => constraints.some(({ contype }) => kinds.includes(String(contype)));
+  return [
+    ...(of('CONSTR_IDENTITY') ? ['add-column-identity-or-serial'] : []),
+    ...(of('CONSTR_UNIQUE', 'CONSTR_PRIMARY') ? ['add-column-unique'] : []),
+    ...(of('CONSTR_FOREIGN') ? ['add-column-foreign-key'] : []),
+  ];
 }
 
 const APART = ['CONSTR_CHECK', 'CONSTR_UNIQUE', 'CONSTR_PRIMARY', 'CONSTR_FOREIGN'];

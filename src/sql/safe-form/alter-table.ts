@@ -1,9 +1,9 @@
 import { relationOf, type SchemaFacts } from '../facts.ts';
 import { type SqlNode, type Statement, statementsOf } from '../parser.ts';
-import { addColumnForm } from './add-column.ts';
+import { addColumnDangers, addColumnForm } from './add-column.ts';
 import { alterAs, type AlteredTable } from './altered-table.ts';
 import { checkForm, foreignKeyForm } from './constraint.ts';
-import { addNotNullForm, setNotNullForm } from './not-null.ts';
+import { addNotNullForm, isKnownNotNull, setNotNullForm } from './not-null.ts';
 import { isUsed, NamesTaken } from './object-name.ts';
 import { constraintBody, type WrittenCommand, writtenCommands } from './splice.ts';
 import { fieldsOf, nameOf } from './tree.ts';
@@ -37,8 +37,27 @@ export function alterTableForm(statement: Statement, schema: string, facts: Sche
   const parts = inOrder.map(({ command }) => ({ command, form: formOf(command, table) }));
   if (parts.every(({ form }) => form === null)) return null;
   const why = [...new Set(parts.flatMap(({ form }) => form?.why ?? []))].join('; ');
-  return joined(why, grouped(parts, table));
+  const form = joined(why, grouped(parts, table));
+  const left = new Set(parts.flatMap(({ command, form: own }) => (own === null ? dangersOf(command, table) : [])));
+  return form === null ? null : { ...form, avoids: form.avoids.filter((rule) => !left.has(rule)) };
 }
+
+/** What a command that runs as written among others may do: a rule is avoided only where no command breaks it. */
+function dangersOf({ cmd }: WrittenCommand, table: AlteredTable): string[] {
+  const { subtype, def, name } = fieldsOf(cmd, 'AlterTableCmd') ?? {};
+  if (subtype === 'AT_SetNotNull') return isKnownNotNull(String(name), table.relation) ? [] : ['set-not-null-scan'];
+  if (subtype === 'AT_AddColumn') return addColumnDangers(fieldsOf(def, 'ColumnDef') ?? {});
+  const constraint = fieldsOf(def, 'Constraint');
+  if (subtype !== 'AT_AddConstraint' || constraint === null || constraint['skip_validation'] === true) return [];
+  return CONSTRAINT_DANGERS[String(constraint['contype'])] ?? [];
+}
+const CONSTRAINT_DANGERS: Readonly<Record<string, string[]>> = {
+  CONSTR_CHECK: ['check-not-validated-apart'],
+  CONSTR_FOREIGN: ['foreign-key-not-validated-apart'],
+  CONSTR_NOTNULL: ['set-not-null-scan'],
+  CONSTR_UNIQUE: ['unique-constraint-builds-index'],
+  CONSTR_PRIMARY: ['primary-key-builds-index', 'set-not-null-scan'],
+};
 
 interface Part {
   command: WrittenCommand;

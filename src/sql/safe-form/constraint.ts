@@ -1,6 +1,6 @@
 import { walkSql, type SqlNode } from '../parser.ts';
 import { alter, type AlteredTable, validate } from './altered-table.ts';
-import { command, fieldsOf, list, strings, text } from './tree.ts';
+import { command, fieldsOf, list, rangeVar, strings, text } from './tree.ts';
 import { type SafeForm, unitsOf } from './unit.ts';
 
 /** A partitioned table takes a foreign key without checking its rows from this version on. */
@@ -16,10 +16,17 @@ export function checkForm(constraint: SqlNode, table: AlteredTable): SafeForm | 
     : { ...form, why: `rows that are there are checked by VALIDATE, apart`, avoids: ['check-not-validated-apart'] };
 }
 
+/**
+ * The same for a foreign key. A partitioned table of older versions takes none without checking it: there each partition
+ * gets it, apart, and the table's own takes over what the partitions have, and checks nothing again.
+ */
 export function foreignKeyForm(constraint: SqlNode, table: AlteredTable): SafeForm | null {
   if (isUnchecked(constraint)) return null;
-  if (table.relation.kind === 'partitioned' && table.facts.serverVersion < PARTITIONED_NOT_VALID) return null;
-  const form = apart(constraint, { columns: strings(constraint['fk_attrs']), label: 'fkey', table });
+  const isOlder = table.relation.kind === 'partitioned' && table.facts.serverVersion < PARTITIONED_NOT_VALID;
+  const columns = strings(constraint['fk_attrs']);
+  const form = isOlder
+    ? perPartition(constraint, { columns, table })
+    : apart(constraint, { columns, label: 'fkey', table });
   return form === null
     ? null
     : {
@@ -27,6 +34,29 @@ export function foreignKeyForm(constraint: SqlNode, table: AlteredTable): SafeFo
         why: 'rows that are there are checked by VALIDATE, apart',
         avoids: ['foreign-key-not-validated-apart'],
       };
+}
+
+function perPartition(
+  constraint: SqlNode,
+  { columns, table }: { columns: readonly string[]; table: AlteredTable },
+): Pick<SafeForm, 'units'> | null {
+  const { relation, node } = table;
+  if (node['inh'] !== true) return null;
+  const names = { schema: relation.schema, table: relation.name, columns, label: 'fkey' };
+  const name = text(constraint['conname']) ?? table.taken.constraint(names);
+  // What the partitions inherit has the name of the table's own.
+  const leaves = relation.partitions.filter(({ leaf }) => leaf);
+  const forms = leaves.map((leaf) => {
+    const on = { ...table, node: rangeVar(leaf), missingOk: false, relation: { ...relation, ...leaf } };
+    return apart({ ...constraint, conname: name }, { columns, label: 'fkey', table: on });
+  });
+  const { location: _location, ...own } = constraint;
+  const ofTable = unitsOf(
+    alter(table, command('AT_AddConstraint', { def: { Constraint: { ...own, conname: name } } })),
+  );
+  const units = forms.map((form) => form?.units ?? null);
+  if (ofTable === null || units.includes(null)) return null;
+  return { units: [...units.flatMap((unit) => unit ?? []), ...ofTable] };
 }
 
 const isUnchecked = (constraint: SqlNode): boolean =>
