@@ -1,5 +1,6 @@
 import { type SqlNode, type Statement, statementsOf } from './parser.ts';
 import { order, tablesTouched } from './tables.ts';
+import { isNode, listIn, textsIn } from './tree.ts';
 
 /** An object by its schema and name, as stored, without quotes. */
 export interface UsedName {
@@ -80,8 +81,8 @@ function addNames({ kind, node }: Statement, found: Found): void {
   addOwnName(kind, node, found);
   visit(node, (fields) => {
     // A TypeName stands in some fields without its kind around it; its name and its modifier tell it.
-    if (Array.isArray(fields['names']) && 'typemod' in fields) addType(partsOf(fields['names']), found);
-    if (Array.isArray(fields['funcname'])) addFunction(partsOf(fields['funcname']), found);
+    if (Array.isArray(fields['names']) && 'typemod' in fields) addType(textsIn(fields['names']), found);
+    if (Array.isArray(fields['funcname'])) addFunction(textsIn(fields['funcname']), found);
   });
 }
 
@@ -96,7 +97,7 @@ function visit(node: unknown, each: (fields: SqlNode) => void): void {
 function addObjects(kind: string, node: SqlNode, found: Found): void {
   const objectType = [node['removeType'], node['renameType'], node['objtype'], node['objectType']].find(isText);
   if (node['targtype'] === 'ACL_TARGET_ALL_IN_SCHEMA') {
-    for (const object of list(node['objects'])) addSchema(objectParts(object)[0], found);
+    for (const object of listIn(node['objects'])) addSchema(objectParts(object)[0], found);
     return;
   }
   // An index or a composite type that is altered is named like a table.
@@ -105,7 +106,7 @@ function addObjects(kind: string, node: SqlNode, found: Found): void {
       addType(relationParts(node['relation'], found), found);
     else if (isNode(node['relation'])) found.relations.add(relationParts(node['relation'], found));
   }
-  for (const object of [node['object'], ...list(node['objects'])]) {
+  for (const object of [node['object'], ...listIn(node['objects'])]) {
     const parts = objectParts(object);
     if (RELATION_KINDS.has(objectType ?? '')) found.relations.add(found.qualified(parts));
     else if (TYPE_KINDS.has(objectType ?? '')) addType(parts, found);
@@ -119,9 +120,9 @@ function addObjects(kind: string, node: SqlNode, found: Found): void {
 function addOwnName(kind: string, node: SqlNode, found: Found): void {
   const relation = isNode(node['relation']) ? node['relation'] : null;
   const schemaOfTable = relation === null ? found.schema : relationParts(relation, found)[0];
-  for (const field of ['typeName', 'domainname']) addType(partsOf(node[field]), found);
+  for (const field of ['typeName', 'domainname']) addType(textsIn(node[field]), found);
   if (kind === 'CompositeTypeStmt' && isNode(node['typevar'])) addType(relationParts(node['typevar'], found), found);
-  if (kind === 'AlterFunctionStmt' && isNode(node['func'])) addFunction(partsOf(node['func']['objname']), found);
+  if (kind === 'AlterFunctionStmt' && isNode(node['func'])) addFunction(textsIn(node['func']['objname']), found);
   if (isNode(node['sequence'])) found.relations.add(relationParts(node['sequence'], found));
   addSchema(node['schemaname'], found);
   // An index stands in its table's schema: one that is made, and one that a constraint takes over.
@@ -154,25 +155,12 @@ function addFunction(parts: readonly string[], found: Found): void {
   if (parts.length === 1) found.functions.add(['pg_catalog', name[1]]);
 }
 
-/** The name in a List of strings, a TypeName, an ObjectWithArgs or a String; for a domain's constraint, the domain's. */
+/** The name of an object, in whatever node it stands; of a domain's constraint, the domain's. */
 function objectParts(object: unknown): string[] {
   if (!isNode(object)) return [];
-  const inner = (kind: string): SqlNode | undefined => (isNode(object[kind]) ? object[kind] : undefined);
-  const text = inner('String');
-  if (text !== undefined) return [String(text['sval'])];
-  const items = list(inner('List')?.['items']);
-  if (isNode(items[0]) && isNode(items[0]['TypeName'])) return partsOf(items[0]['TypeName']['names']);
-  return partsOf(inner('TypeName')?.['names'] ?? inner('ObjectWithArgs')?.['objname'] ?? items);
+  if (isNode(object['String'])) return [String(object['String']['sval'])];
+  const [first] = listIn(isNode(object['List']) ? object['List']['items'] : undefined);
+  return isNode(first) && isNode(first['TypeName']) ? textsIn(first) : textsIn(object);
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isNode = (value: unknown): value is SqlNode =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-
-/** `[{ String: { sval } }]` as `['a', 'b']`. */
-const partsOf = (names: unknown): string[] =>
-  list(names).flatMap((item) => {
-    const text = isNode(item) && isNode(item['String']) ? item['String']['sval'] : undefined;
-    return typeof text === 'string' ? [text] : [];
-  });
