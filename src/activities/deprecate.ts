@@ -9,6 +9,8 @@ import type { Deps } from './deps.ts';
 import type { Effect, EffectContext, EffectInput } from './effect.ts';
 import { asFailure } from './run-effect.ts';
 
+export type { RecordedDeprecation };
+
 /** Puts the deprecation of an interface's version on record in the home ledger. Undone by taking it off again. */
 export const deprecate: Effect<'deprecate'> = {
   async up(input, context) {

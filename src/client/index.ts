@@ -33,6 +33,7 @@ export { definePlan, type Plan, type PlanInput, type StepInput } from '../plan/i
 export type { ConnectOptions } from './connect.ts';
 export type { LedgerStatus } from './context.ts';
 export type { Delivery } from './deliver.ts';
+export type { Deprecation } from './deprecations.ts';
 export type { MigrationSummary } from './list.ts';
 export {
   type DecisionOptions,

@@ -4,6 +4,7 @@ import { DEFAULT_TASK_QUEUE, type LiveCheck } from '../messages/index.ts';
 import type { PlanInput } from '../plan/index.ts';
 import { type ConnectOptions, connectClient } from './connect.ts';
 import type { ClientContext, LedgerStatus } from './context.ts';
+import { type Deprecation, deprecationHeaders } from './deprecations.ts';
 import { readGivenPlan } from './given-plan.ts';
 import { listMigrations, type MigrationSummary } from './list.ts';
 import { MigrationHandle } from './migration-handle.ts';
@@ -134,6 +135,26 @@ export class Switchback implements AsyncDisposable {
       taskQueue: options.taskQueue ?? this.#taskQueue,
       about: name,
     });
+  }
+
+  /**
+   * What migrations have deprecated, in the order of their sunsets, with the headers by which a service tells its own
+   * clients. A worker answers: ask at the start and now and then, not for each request.
+   */
+  async deprecations(
+    options: { interface?: string | undefined; taskQueue?: string | undefined } = {},
+  ): Promise<Deprecation[]> {
+    const taskQueue = options.taskQueue ?? this.#taskQueue;
+    const recorded = await askWorker<Omit<Deprecation, 'headers'>[]>(this.#context, {
+      type: 'deprecations',
+      workflowId: `deprecations/${taskQueue}`,
+      input: {},
+      taskQueue,
+      about: '',
+    });
+    return recorded
+      .filter((one) => options.interface === undefined || one.interface === options.interface)
+      .map((one) => ({ ...one, headers: deprecationHeaders(one) }));
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { CancellationScope } from '@temporalio/workflow';
 import { Stop } from './failure.ts';
 import { isHeld, placeHold, resolution } from './holds.ts';
 import type { Run } from './run.ts';
@@ -30,7 +31,8 @@ export function cancelRun(run: Run): void {
     );
     run.interrupt();
   }
-  void goOnWhenSaid(run);
+  // The scope that Cancel came to is cancelled itself.
+  void CancellationScope.nonCancellable(() => goOnWhenSaid(run));
 }
 
 async function goOnWhenSaid(run: Run): Promise<void> {

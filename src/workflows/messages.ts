@@ -15,13 +15,21 @@ import {
   type Receipt,
   readMessage,
   readThrottle,
+  STEP_BLOCKED_SIGNAL,
+  type StepBlocked,
   type Throttle,
 } from '../messages/index.ts';
 import { decide } from './decisions.ts';
 import { REFUSED_PREFIX } from './interceptors.ts';
 import { logEvent } from './log.ts';
 import type { Run } from './run.ts';
-import { DECISIONS_KEPT_MAX, type MigrationState, REFUSED_KEPT_MAX, REFUSED_LENGTH_MAX } from './state.ts';
+import {
+  DECISIONS_KEPT_MAX,
+  type MigrationState,
+  NOTE_LENGTH_MAX,
+  REFUSED_KEPT_MAX,
+  REFUSED_LENGTH_MAX,
+} from './state.ts';
 
 /** Known once the plan is checked; messages that come earlier wait for it. */
 export interface RunSlot {
@@ -81,11 +89,22 @@ export function listen(state: MigrationState, slot: RunSlot): void {
     });
   }
   setDefaultSignalHandler((name, payload) => {
+    if (name === STEP_BLOCKED_SIGNAL) return showBlocked(slot.run, payload);
     const reserved = name.startsWith(REFUSED_PREFIX);
     const why = reserved ? 'that name is reserved by Temporal' : 'there is no signal of that name';
     const given = reserved ? name.slice(REFUSED_PREFIX.length) : name;
     refuse(state, slot, given, payload, `${why}; there are: ${MESSAGE_NAMES.join(', ')}`);
   });
+}
+
+/** A note by an activity of ours: it counts while its step is under way, and changes nothing else. */
+function showBlocked(run: Run | null, payload: unknown): void {
+  const { step, note, generation } = (payload ?? {}) as Partial<StepBlocked>;
+  const at = run?.state.steps[String(step)];
+  if (run == null || at == null || generation !== run.ref.generation || typeof note !== 'string') return;
+  if (at.state !== 'running' && at.state !== 'undoing') return;
+  at.note = note.slice(0, NOTE_LENGTH_MAX);
+  run.changed();
 }
 
 function read(name: MessageName, payload: unknown): Reading {

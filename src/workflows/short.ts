@@ -1,9 +1,12 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { Released } from '../activities/release.ts';
+import type { RecordedDeprecation } from '../activities/deprecate.ts';
 import type { LiveCheck } from '../messages/index.ts';
 
-const { checkLive, releaseClaims } = proxyActivities<Pick<Activities, 'checkLive' | 'releaseClaims'>>({
+const { checkLive, releaseClaims, listDeprecations } = proxyActivities<
+  Pick<Activities, 'checkLive' | 'releaseClaims' | 'listDeprecations'>
+>({
   startToCloseTimeout: '60s',
   retry: { maximumInterval: '5s' },
 });
@@ -16,4 +19,9 @@ export async function check(input: { plan: unknown }): Promise<LiveCheck> {
 /** Frees the tables of a dead run, on record; refused while the run is alive. */
 export async function release(input: { name: string; by: string }): Promise<Released> {
   return releaseClaims(input);
+}
+
+/** What is deprecated now, from the home ledger, which only workers know. */
+export async function deprecations(): Promise<RecordedDeprecation[]> {
+  return listDeprecations();
 }

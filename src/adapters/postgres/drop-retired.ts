@@ -47,6 +47,7 @@ export async function dropRetired(work: DropWork): Promise<string> {
   if (before?.state === 'applied') return before.note ?? 'was dropped before';
   const retirement = await dueRetirement(database, work);
   const { retiredName } = retirement.detail;
+  await assertThere(database, target, retiredName);
   await refuseDependents(database, target, retiredName);
   await refuseReaders(work, retirement);
   const rowsLost = await refuseLoss(work, retiredName, work.acceptedLoss);
@@ -111,18 +112,14 @@ async function refuseReaders({ database, target }: DropWork, { detail }: Retirem
   if (called.length > 0) throw readersFound(target, called);
 }
 
-async function assertThere(
-  transaction: Queryable,
-  { schema, table, column }: RetireTarget,
-  name: string,
-): Promise<void> {
+async function assertThere(session: Queryable, { schema, table, column }: RetireTarget, name: string): Promise<void> {
   const rows =
     column === null
-      ? await transaction.query(
+      ? await session.query(
           'SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2',
           [schema, name],
         )
-      : await transaction.query(
+      : await session.query(
           `SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
            WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND NOT a.attisdropped`,
           [schema, table, name],
