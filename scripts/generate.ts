@@ -1,14 +1,16 @@
 /**
  * Writes what is generated: from the plan format's zod schemas the editor's schema and the parts of
- * docs/plan-format.md between its marks; from the examples the blocks of the pages that show a file.
+ * docs/plan-format.md between its marks; from the examples the blocks of the pages that show a file; from the rules
+ * their pages.
  * `--check` writes nothing and fails where a file isn't as it would be written.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fieldTables } from './generate/field-tables.ts';
 import { withFiles } from './generate/file-blocks.ts';
 import { unsupportedList } from './generate/unsupported-list.ts';
 import { planJsonSchema } from './generate/plan-json-schema.ts';
+import { RULE_PAGES, rulePages } from './generate/rule-pages.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const BEGIN = /<!-- generated: ([\w-]+) -->\n/g;
@@ -53,15 +55,28 @@ async function generated(): Promise<Generated[]> {
   return [
     { path: 'schema/plan.schema.json', content: `${JSON.stringify(schema, null, 2)}\n` },
     { path: 'docs/plan-format.md', content: withTables(format, tables) },
+    ...rulePages(),
     ...(await Promise.all(
       PAGES_WITH_FILES.map(async (path) => ({ path, content: withFiles(await readOr(path, ''), ROOT) })),
     )),
   ];
 }
 
+/** Pages of rules that are no more. */
+async function orphans(pages: readonly Generated[]): Promise<string[]> {
+  const known = new Set(pages.map(({ path }) => path));
+  const names = await readdir(join(ROOT, RULE_PAGES)).catch(() => []);
+  return names.map((name) => `${RULE_PAGES}/${name}`).filter((path) => !known.has(path));
+}
+
 const check = process.argv.includes('--check');
 const stale: string[] = [];
-for (const { path, content } of await generated()) {
+const all = await generated();
+for (const path of await orphans(all)) {
+  stale.push(path);
+  if (!check) await rm(join(ROOT, path));
+}
+for (const { path, content } of all) {
   if ((await readOr(path, '')) === content) continue;
   stale.push(path);
   if (check) continue;

@@ -69,8 +69,10 @@ export const kindOf = (value: unknown): { kind: string; fields: SqlNode } => {
   return { kind, fields: nodeIn(fields) };
 };
 
-/** `[{ String: { sval } }]`, a List of them, or an object with arguments, as texts. */
+/** `[{ String: { sval } }]`, a List of them, one by itself, or an object with arguments, as texts. */
 export const textsIn = (value: unknown): string[] => {
+  const single = fieldsOf(value, 'String')?.['sval'];
+  if (typeof single === 'string') return [single];
   const items = Array.isArray(value)
     ? value
     : (fieldsOf(value, 'List')?.['items'] ??

@@ -18,6 +18,8 @@ export function drop(draft: ImpactDraft, statement: Statement): void {
       draft.lock(familyOf(table, type !== 'OBJECT_TRIGGER' || table.kind !== 'partitioned'), 'ACCESS EXCLUSIVE');
     } else if (type === 'OBJECT_SCHEMA') {
       dropSchema(draft, texts.at(-1) ?? '', cascade);
+    } else if (type === 'OBJECT_FUNCTION') {
+      if (cascade) dropTriggersOf(draft, nameIn(texts, draft.schema));
     } else if (type === 'OBJECT_TYPE' || type === 'OBJECT_DOMAIN') {
       if (cascade) dropType(draft, nameIn(texts, draft.schema));
     } else {
@@ -46,14 +48,28 @@ function dropRelation(
   draft.lock(familyOf(relation), 'ACCESS EXCLUSIVE');
   for (const each of familyOf(relation)) {
     const member = draft.find(each);
-    if (member !== undefined) lockForeignKeyEnds(draft, member, () => true);
+    if (member !== undefined) lockForeignKeyEnds(draft, withoutInherited(draft, member), () => true);
   }
   lockParents(draft, relation);
   if (!cascade) return;
   lockReferencing(draft, relation, () => true);
-  for (const parent of partitionedParents(draft, relation)) lockReferencing(draft, parent, () => true);
+  for (const parent of partitionedParents(draft, relation)) {
+    // A foreign key that points at the parent goes as a whole.
+    lockReferencing(draft, parent, () => true);
+    if (parent.referencedBy.length > 0) draft.lock(familyOf(parent), 'ACCESS EXCLUSIVE');
+  }
   draft.lock(readersOf(relation, draft), 'ACCESS EXCLUSIVE');
 }
+
+/** The foreign keys that a partition has of its parent have no triggers of their own at the other end. */
+const withoutInherited = (draft: ImpactDraft, relation: RelationFacts): RelationFacts => {
+  const above = partitionedParents(draft, relation).flatMap(({ constraints }) => constraints);
+  const key = ({ kind, columns }: RelationFacts['constraints'][number]): string => `${kind} ${columns.join(',')}`;
+  return {
+    ...relation,
+    constraints: relation.constraints.filter((own) => !above.some((one) => key(one) === key(own))),
+  };
+};
 
 /** A partition leaves its parent, and the default partition's bounds change with that. Heirs just go. */
 function lockParents(draft: ImpactDraft, relation: RelationFacts): void {
@@ -74,6 +90,16 @@ function dropType(draft: ImpactDraft, name: Name): void {
   for (const { schema, table } of type?.usedBy ?? []) {
     const relation = draft.find({ schema, name: table });
     if (relation !== undefined) draft.lock(familyOf(relation), 'ACCESS EXCLUSIVE');
+  }
+}
+
+/** The tables whose triggers run the function, among those that are known. */
+function dropTriggersOf(draft: ImpactDraft, { schema, name }: Name): void {
+  for (const relation of draft.facts.relations) {
+    const runs = relation.triggers.some(
+      ({ definition }) => /EXECUTE (?:FUNCTION|PROCEDURE) ([^(]+)\(/.exec(definition)?.[1] === `${schema}.${name}`,
+    );
+    if (runs) draft.lock(familyOf(relation, relation.kind !== 'partitioned'), 'ACCESS EXCLUSIVE');
   }
 }
 
