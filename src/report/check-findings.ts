@@ -5,6 +5,9 @@ import { oneLine, wrap } from './plain-text.ts';
 /** Where a rule's page lies, from the root of the repository. */
 export const rulePage = (rule: string): string => `docs/rules/${rule}.md`;
 
+/** A rule's text as a terminal shows it: of a link its words. */
+export const withoutLinks = (markdown: string): string => markdown.replaceAll(/\[([^\]]+)\]\([^)]+\)/g, '$1');
+
 interface Group {
   title: (number: number) => string;
   tone: Tone;
@@ -60,7 +63,7 @@ function lines(
   const place = line === null ? '' : `  ${file}:${line}:${column ?? 1}`;
   const of = statement === null ? '' : `, statement ${statement}`;
   const say = (text: string): string[] => wrap(oneLine(text), Math.max(20, width - 4)).map((part) => `    ${part}`);
-  const instead = safeForm
+  const instead = withoutLinks(safeForm)
     .split('\n')
     .flatMap((part, i) => say(i === 0 ? `${avoided ? 'runs as' : 'instead'}: ${part}` : part));
   return [

@@ -145,6 +145,15 @@ describe('SARIF of a check', () => {
       null,
     ]);
   });
+  test('links of a rule’s page are words: they would lead nowhere', () => {
+    const [first] = live.findings;
+    if (first === undefined) throw new Error('the sample has no finding');
+    const of = logged({
+      findings: [{ ...first, why: 'Say [`room`](../configuration.md) so.', safeForm: 'See [a](b.md).' }],
+    });
+    expect(JSON.stringify(of)).not.toContain('.md)');
+    expect(of.results[0]?.message.text).toContain('Instead: See a.');
+  });
   test('problems of the file are results too; why the databases were left out is a notification', () => {
     const problem: PlanProblem = {
       code: 'PlanInvalid',

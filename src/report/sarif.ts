@@ -1,6 +1,6 @@
 import { type CheckFinding, problemOf } from '../messages/index.ts';
 import type { PlanProblem } from '../plan/file/problem.ts';
-import { rulePage } from './check-findings.ts';
+import { rulePage, withoutLinks } from './check-findings.ts';
 import { oneLine } from './plain-text.ts';
 
 /** What a check has to tell reviewers, from the file alone or from the live databases too. */
@@ -96,13 +96,17 @@ function rulesOf({ fileProblems, findings, problems }: SarifInput): SarifRule[] 
   return [...rules.values()];
 }
 
-const ruleOf = (id: string, title: string, why: string, page: string, level: Level): SarifRule => ({
-  id,
-  shortDescription: { text: title },
-  fullDescription: { text: why },
-  help: { text: `${why} See ${page}.`, markdown: `${why}\n\nSee \`${page}\`.` },
-  defaultConfiguration: { level },
-});
+/** Links in a rule's text are those of its page, and would lead nowhere from a reviewer's. */
+function ruleOf(id: string, title: string, markdown: string, page: string, level: Level): SarifRule {
+  const why = withoutLinks(markdown);
+  return {
+    id,
+    shortDescription: { text: title },
+    fullDescription: { text: why },
+    help: { text: `${why} See ${page}.`, markdown: `${why}\n\nSee \`${page}\`.` },
+    defaultConfiguration: { level },
+  };
+}
 
 function fileResults({ uri, fileProblems }: SarifInput): Found[] {
   return fileProblems.map((problem) => {
@@ -121,7 +125,7 @@ function fileResults({ uri, fileProblems }: SarifInput): Found[] {
 const findingResults = ({ uri, findings }: SarifInput): Found[] =>
   findings.map((finding) => {
     const { rule, phase, step, statement, message, safeForm, avoided, allowed, severity } = finding;
-    const instead = safeForm === '' ? '' : `\n\n${avoided ? 'It runs as' : 'Instead'}: ${safeForm}`;
+    const instead = safeForm === '' ? '' : `\n\n${avoided ? 'It runs as' : 'Instead'}: ${withoutLinks(safeForm)}`;
     return {
       ruleId: rule,
       level: avoided ? 'note' : severity,

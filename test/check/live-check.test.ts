@@ -133,19 +133,19 @@ describe('steps of other kinds', () => {
   test('a right that is missing, hidden rows, replication and a missing table are found', async () => {
     const live = await check(steps, { databases: { app: { url: limited } } });
     expect(told(live)).toEqual([
-      'others-sync: missing-privilege',
-      'fill: missing-privilege',
-      'repair: missing-privilege',
-      'blind: hidden-rows',
-      'sent-sync: replicated-table',
-      'retire: missing-privilege',
-      'nowhere: missing-table',
+      'others-sync: step-missing-privilege',
+      'fill: step-missing-privilege',
+      'repair: step-missing-privilege',
+      'blind: step-hidden-rows',
+      'sent-sync: step-replicated-table',
+      'retire: step-missing-privilege',
+      'nowhere: step-missing-table',
     ]);
     expect(live.findings[1]?.message).toBe(`the worker's role "${role}" may not update public.readable`);
-    expect(live.problems).toContain(`one/fill: ${live.findings[1]?.message} (rule missing-privilege)`);
+    expect(live.problems).toContain(`one/fill: ${live.findings[1]?.message} (rule step-missing-privilege)`);
   });
   test('a role with all rights has none of it', async () => {
-    expect(told(await check(steps))).toEqual(['sent-sync: replicated-table', 'nowhere: missing-table']);
+    expect(told(await check(steps))).toEqual(['sent-sync: step-replicated-table', 'nowhere: step-missing-table']);
   });
   test('a table that an earlier step makes is there for the later one, and one that was retired is not', async () => {
     const live = await check([
@@ -154,7 +154,7 @@ describe('steps of other kinds', () => {
       { id: 'retire', uses: 'retire', ...on, table: 'own' },
       { id: 'late', uses: 'backfill', ...on, table: 'own', set: { a: "'x'" } },
     ]);
-    expect(told(live)).toEqual(['late: missing-table']);
+    expect(told(live)).toEqual(['late: step-missing-table']);
   });
 });
 

@@ -10,7 +10,7 @@ export interface StepRule {
 }
 
 export const MISSING_TABLE: StepRule = {
-  code: 'missing-table',
+  code: 'step-missing-table',
   severity: 'error',
   title: 'The step’s table is not there',
   why: 'The step fails when its turn comes: the table that it names is not in the catalog, and no step before it makes it.',
@@ -18,7 +18,7 @@ export const MISSING_TABLE: StepRule = {
 };
 
 export const MISSING_PRIVILEGE: StepRule = {
-  code: 'missing-privilege',
+  code: 'step-missing-privilege',
   severity: 'error',
   title: 'The worker’s role lacks a right',
   why: 'The step fails when its turn comes. `dual-write` adds a trigger and a marker column, `retire` and `drop` change the table: Postgres lets only its owner do that. `backfill` reads and updates rows, `verify` reads them, and updates them where it repairs.',
@@ -26,7 +26,7 @@ export const MISSING_PRIVILEGE: StepRule = {
 };
 
 export const HIDDEN_ROWS: StepRule = {
-  code: 'hidden-rows',
+  code: 'step-hidden-rows',
   severity: 'error',
   title: 'Row security hides rows from the worker',
   why: 'Under a policy a backfill would change the rows that the worker’s role may see, and a comparison would call the others clean. The worker’s sessions have `row_security = off`, so that Postgres raises an error instead.',
@@ -35,7 +35,7 @@ export const HIDDEN_ROWS: StepRule = {
 };
 
 export const REPLICATED_TABLE: StepRule = {
-  code: 'replicated-table',
+  code: 'step-replicated-table',
   severity: 'error',
   title: 'The table is in logical replication',
   why: 'A subscriber would get what the step writes without the trigger that keeps both sides in step, and what a subscription writes here comes past it. So `dual-write`, `backfill` and `verify` refuse the table.',
