@@ -60,15 +60,23 @@ function changed(context: RuleContext): Changed[] {
   });
 }
 
-const fedBy = ({ feeds }: SequenceFacts, schema: string): string =>
-  feeds.length === 0
-    ? ''
-    : `, which fills ${listed(feeds.map((fed) => `${shown({ schema: fed.schema, name: fed.table }, schema)}.${word(fed.column)}`))}`;
+/** `users_id_seq (last value 100, fills users.id)`. */
+function described({ relation, sequence }: Changed, schema: string): string {
+  const feeds = sequence.feeds.map(
+    (fed) => `${shown({ schema: fed.schema, name: fed.table }, schema)}.${word(fed.column)}`,
+  );
+  const parts = [
+    ...(sequence.last === null ? [] : [`last value ${sequence.last}`]),
+    ...(feeds.length === 0 ? [] : [`fills ${listed(feeds)}`]),
+  ];
+  return `${shown(relation, schema)}${parts.length === 0 ? '' : ` (${parts.join(', ')})`}`;
+}
 
 /** What of ALTER SEQUENCE makes values come again or end, in words. */
-function givesAgain({ relation, sequence, options }: Changed, schema: string): Hit[] {
+function givesAgain(one: Changed, schema: string): Hit[] {
+  const { sequence, options } = one;
   if (sequence.last === null) return [];
-  const name = `${shown(relation, schema)} (last value ${sequence.last}${fedBy(sequence, schema)})`;
+  const name = described(one, schema);
   const last = BigInt(sequence.last);
   const rises = BigInt(sequence.increment) > 0n;
   const hits: Hit[] = [];
@@ -110,15 +118,16 @@ const typeOverflow: Rule = {
   why: 'A sequence ends at the largest value of its type: from then on every INSERT fails. Postgres refuses a type that is too small already, and takes one that will be soon.',
   safeForm: 'Keep sequences `bigint`, and the columns that they fill too.',
   check(context) {
-    return changed(context).flatMap(({ relation, sequence, options }): Hit[] => {
+    return changed(context).flatMap((one): Hit[] => {
+      const { sequence, options } = one;
       const type = textsIn(nodeIn(options.get('as')?.fields)['names']).at(-1) ?? '';
       const largest = LARGEST[type];
       if (largest === undefined || sequence.last === null) return [];
       const last = BigInt(sequence.last);
-      const name = `${shown(relation, context.schema)}${fedBy(sequence, context.schema)}`;
-      if (last > largest) return [{ message: `it fails: ${name}, is at ${last}, past ${largest}` }];
+      const name = described(one, context.schema);
+      if (last > largest) return [{ message: `it fails: ${name} is past ${largest}` }];
       return last > largest / CLOSE
-        ? [{ severity: 'warning', message: `${name}, is at ${last} of ${largest}: more than half is used` }]
+        ? [{ severity: 'warning', message: `${name} has used more than half of the values up to ${largest}` }]
         : [];
     });
   },
@@ -142,11 +151,11 @@ const cycles: Rule = {
   why: 'With `CYCLE` a sequence goes back to its first value when it reaches its last: the values that it gives out then are those of rows that are there.',
   safeForm: 'Leave `NO CYCLE`; a sequence that comes to its end needs a larger type.',
   check(context) {
-    return changed(context).flatMap(({ relation, sequence, options }): Hit[] => {
+    return changed(context).flatMap((one): Hit[] => {
+      const { sequence, options } = one;
       const cycle = options.get('cycle')?.fields['boolval'] === true;
       if (!cycle || sequence.cycles || sequence.feeds.length === 0) return [];
-      const name = `${shown(relation, context.schema)}${fedBy(sequence, context.schema)}`;
-      return [{ message: `${name}, gives out values again after ${sequence.maximum}` }];
+      return [{ message: `${described(one, context.schema)} gives out values again after ${sequence.maximum}` }];
     });
   },
   examples: {
