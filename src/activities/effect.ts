@@ -17,6 +17,12 @@ export interface EffectInput<K extends Kind = Kind> {
   flag: FlagDefinition | null;
   /** Live control: what `throttle` last said for this step. */
   throttle: ThrottleOverride | null;
+  /** What others have changed in the run's tables and a person has accepted: its digest, and who. */
+  accept?: AcceptedDrift | null;
+}
+export interface AcceptedDrift {
+  digest: string;
+  by: string;
 }
 export interface ThrottleOverride {
   rowsPerSecond: number | null;

@@ -9,6 +9,7 @@ import type { Plan, Risk } from '../plan/index.ts';
 import { checkPlan, PlanError } from '../plan/file/index.ts';
 import { assertBaseState, type BaseState } from './base-state.ts';
 import type { Deps } from './deps.ts';
+import { takeBaselines, takeOverSchemas } from './drift.ts';
 import { pause } from './pause.ts';
 import { asActivity, asFailure } from './run-effect.ts';
 
@@ -180,6 +181,9 @@ export function createLifecycle(deps: Deps) {
     async recordStep(input: RecordStepInput): Promise<Record<string, unknown>> {
       const key = { run: input.run, phase: input.phase, step: input.step, kind: input.kind };
       try {
+        // First: as long as the call counts as under way, nobody takes its changes for someone else's.
+        if (input.kind === 'call' && (input.state === 'applied' || input.state === 'skipped'))
+          await takeOverSchemas(deps, input.run);
         return await deps.home.database.transaction(async (session) => {
           const record = await homeSteps.enter(session, key);
           // What was recorded first stays: a deadline isn't moved by a restart.
@@ -238,5 +242,6 @@ async function obstaclesOf(
   const unmet = input.requires.filter((name) => states[name] !== 'completed');
   // Tables are claimed only once the required migrations are through: they may need the same ones.
   const holders = unmet.length > 0 ? [] : await claims.take(input.run, input.tables);
+  if (unmet.length === 0 && holders.length === 0) await takeBaselines(deps, input.run, input.tables);
   return { holders, migrations: [...new Set(holders.map((holder) => holder.migration))], unmet };
 }

@@ -9,6 +9,7 @@ import {
 } from '../messages/index.ts';
 import type { Kind } from '../plan/index.ts';
 import type { Deps } from './deps.ts';
+import { assertNoDrift } from './drift.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
 
 /** Well below the heartbeat timeout (10 s), so that a busy event loop doesn't look like a dead worker. */
@@ -22,6 +23,7 @@ export const runEffect =
   (input: EffectInput<K>): Promise<EffectResult> =>
     asActivity(deps, { run: input.run, phase: input.phase, step: input.step.id }, async (context) => {
       try {
+        if (input.direction === 'up') await assertNoDrift(input, context);
         return await effect[input.direction](input, context);
       } catch (error) {
         if (context.signal.aborted) throw error;

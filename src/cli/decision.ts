@@ -13,7 +13,7 @@ export interface Decided {
  * With `--json` the answer is printed either way.
  */
 export async function decide(
-  invocation: Invocation,
+  invocation: Invocation<unknown>,
   send: (handle: MigrationHandle, decided: Decided) => Promise<Delivery>,
 ): Promise<number> {
   const { args, globals, terminal } = invocation;

@@ -39,6 +39,7 @@ export {
   type DecisionOptions,
   type GateDecisionOptions,
   MigrationHandle,
+  type RetryOptions,
   type StepDecisionOptions,
   type ThrottleOptions,
 } from './migration-handle.ts';

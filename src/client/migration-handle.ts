@@ -24,6 +24,10 @@ export interface StepDecisionOptions extends DecisionOptions {
   /** The held step; may be left out while only one is held. */
   step?: string | undefined;
 }
+export interface RetryOptions extends StepDecisionOptions {
+  /** Accepts what others have changed in the migration's tables, by the digest that the held step shows. */
+  accept?: string | undefined;
+}
 export interface ThrottleOptions {
   by: string;
   decisionId?: string | undefined;
@@ -80,8 +84,8 @@ export class MigrationHandle {
     return this.#send('resume', options);
   }
   /** Tries a held step again. */
-  async retry(options: StepDecisionOptions): Promise<Delivery> {
-    return this.#send('retry', options, { step: options.step });
+  async retry(options: RetryOptions): Promise<Delivery> {
+    return this.#send('retry', options, { step: options.step, accept: options.accept });
   }
   /** Goes on without a held step; counts as an approval of its phase's risk. */
   async skip(options: StepDecisionOptions): Promise<Delivery> {
@@ -159,7 +163,7 @@ export class MigrationHandle {
   async #send(
     name: 'approve' | 'reject' | 'abort' | 'pause' | 'resume' | 'retry' | 'skip',
     { by, comment, decisionId = randomUUID() }: DecisionOptions,
-    about: { gate?: string | undefined; step?: string | undefined } = {},
+    about: { gate?: string | undefined; step?: string | undefined; accept?: string | undefined } = {},
   ): Promise<Delivery> {
     return this.#deliver(name, { ...about, decisionId, by, comment });
   }

@@ -25,6 +25,8 @@ export interface Decision {
   gate: string | null;
   /** The step or gate that is held, for retry and skip; null: the only held one. */
   step: string | null;
+  /** For retry: the digest of what others have changed in the run's tables, as it was shown; null: nothing is accepted. */
+  accept: string | null;
 }
 export type Message = { name: Exclude<MessageName, 'throttle'>; decision: Decision };
 export type MessageReading = { ok: true; message: Message } | { ok: false; reason: string };
@@ -50,7 +52,7 @@ export interface Receipt {
 export const DECISION_ID_LENGTH_MAX = 100;
 export const NAME_LENGTH_MAX = 200;
 export const COMMENT_LENGTH_MAX = 2000;
-const KEYS = ['decisionId', 'by', 'comment', 'gate', 'step'];
+const KEYS = ['decisionId', 'by', 'comment', 'gate', 'step', 'accept'];
 const NEEDS_DECISION_ID: readonly MessageName[] = ['approve', 'reject'];
 
 /** What a payload of each message looks like; shown in Temporal UI, in refusals and in the docs. */
@@ -62,8 +64,10 @@ export function examplePayload(name: MessageName, fields: Partial<Decision> = {}
     case 'reject':
       return JSON.stringify({ gate: fields.gate ?? 'migrate/after', ...decision });
     case 'retry':
-    case 'skip':
-      return JSON.stringify({ step: fields.step ?? 'accounts-backfill', ...decision });
+    case 'skip': {
+      const accept = fields.accept == null ? {} : { accept: fields.accept };
+      return JSON.stringify({ step: fields.step ?? 'accounts-backfill', ...accept, ...decision });
+    }
     case 'throttle':
       return JSON.stringify({ step: fields.step ?? 'accounts-backfill', rowsPerSecond: 5000, by });
     case 'renew':
@@ -85,6 +89,7 @@ export function readMessage(name: Exclude<MessageName, 'throttle'>, payload: unk
     ['comment', COMMENT_LENGTH_MAX],
     ['gate', NAME_LENGTH_MAX],
     ['step', NAME_LENGTH_MAX],
+    ['accept', NAME_LENGTH_MAX],
   ] as const) {
     const value = given[key] ?? null;
     if (value !== null && typeof value !== 'string') return refuse(`"${key}" must be a string`);
@@ -93,6 +98,7 @@ export function readMessage(name: Exclude<MessageName, 'throttle'>, payload: unk
   }
   if (texts['by'] == null) return refuse('"by" (who decides) is missing');
   if (texts['decisionId'] == null && NEEDS_DECISION_ID.includes(name)) return refuse('"decisionId" is missing');
+  if (texts['accept'] != null && name !== 'retry') return refuse('"accept" goes with `retry` only');
   return {
     ok: true,
     message: {
@@ -103,6 +109,7 @@ export function readMessage(name: Exclude<MessageName, 'throttle'>, payload: unk
         comment: texts['comment'] ?? null,
         gate: texts['gate'] ?? null,
         step: texts['step'] ?? null,
+        accept: texts['accept'] ?? null,
       },
     },
   };

@@ -27,7 +27,7 @@ export const ERROR_CODES = {
   StillInUse: 'Something still uses what is to go out of use or away; the message names it.',
   ValuesLost: 'A drop would lose values that nothing else keeps, more than the plan accepts.',
   NotDueYet: 'What is to be dropped is within its retention, or before its sunset.',
-  SchemaDrift: 'The schema is no longer as the step left it.',
+  SchemaDrift: 'The schema is no longer as the migration left it.',
   KeyMissing: 'The table has no primary key or unique not-null index to walk along.',
   RowErrors: 'More rows than `maxRowErrors` could not be changed; they are listed by key.',
   VerifyMismatch: 'Rows differ from what the plan expects.',

@@ -104,6 +104,8 @@ async function resolveHold(run: Run, decision: Decision, name: 'retry' | 'skip')
   if (hold.resolution !== null) return refused(`${hold.resolution} of "${hold.id}" is decided already`);
   const policy = policyOf(run.checked, run.riskOf(hold.phase));
   const votes = hold.votes[name];
+  const unfit = unfitToAccept(hold, decision, name);
+  if (unfit !== null) return refused(unfit);
   if (votes.some((vote) => vote.by === decision.by)) return refused(`${decision.by} has said ${name} already`);
   const judgement = await local.judge({
     by: decision.by,
@@ -114,15 +116,30 @@ async function resolveHold(run: Run, decision: Decision, name: 'retry' | 'skip')
   if (!judgement.allowed) return refused(judgement.reason);
   // One that came meanwhile may have decided, and the run may have turned round.
   if (run.state.holds[hold.id] !== hold) return refused(`"${hold.id}" isn't held any more`);
-  votes.push({ by: decision.by, decisionId: decision.decisionId });
+  const { accept } = decision;
+  votes.push({ by: decision.by, decisionId: decision.decisionId, ...(accept !== null && { accept }) });
   run.event(name === 'retry' ? 'retried' : 'skipped', decision.by, {
     what: hold.id,
     decisionId: decision.decisionId,
     comment: decision.comment,
+    ...(accept !== null && { accept }),
   });
   if (votes.length < policy.min) return accepted(`${votes.length} of ${policy.min} needed to ${name} ${hold.id}`);
   hold.resolution = name;
+  const others = Object.entries(run.state.accepted ?? {}).filter(([id]) => id !== hold.id);
+  const by = votes.map((vote) => vote.by).join(', ');
+  const mine = accept === null ? [] : [[hold.id, { digest: accept, by }] as const];
+  run.state.accepted = Object.fromEntries([...others, ...mine]);
   return accepted(name === 'retry' ? `${hold.id} is tried again` : `${hold.id} is left out`);
+}
+
+/** Why a vote can't count as it is given; what the changes are by now is the step's own to find out. */
+function unfitToAccept(hold: Hold, { accept }: Decision, name: 'retry' | 'skip'): string | null {
+  if (accept !== null && hold.drift === undefined)
+    return `"${hold.id}" isn't held for a change of the schema: there is nothing to accept`;
+  const other = name === 'retry' ? hold.votes.retry.find((vote) => (vote.accept ?? null) !== accept) : undefined;
+  if (other === undefined) return null;
+  return `${other.by} has said retry ${other.accept === undefined ? 'without accepting anything' : `and accepts ${other.accept}`}: all must say the same`;
 }
 
 function abort(run: Run, decision: Decision): Receipt {

@@ -46,14 +46,21 @@ const cut = (text: string, max: number): string => (text.length <= max ? text : 
 
 function nextSignals(status: Status, state: MigrationState): string {
   const parts = openGates(state).map((gate) => approval(gate, state.requestedBy));
-  for (const { id } of Object.values(state.holds)) {
+  for (const { id, drift } of Object.values(state.holds)) {
+    const decisionId = `${id}-${state.events}`;
     parts.push(
       `### Held: ${plain(id)}`,
-      ...signal('To go on, send the signal `retry` or `skip`', 'retry', {
-        step: id,
-        decisionId: `${id}-${state.events}`,
-      }),
+      ...signal('To go on, send the signal `retry` or `skip`', 'retry', { step: id, decisionId }),
     );
+    if (drift !== undefined) {
+      parts.push(
+        ...signal('To accept the changes as they are shown, and go on, send the signal `retry`', 'retry', {
+          step: id,
+          decisionId: `${decisionId}-accept`,
+          accept: drift,
+        }),
+      );
+    }
   }
   if (state.paused !== null) {
     parts.push(...signal('To go on, send the signal `resume`', 'resume', { decisionId: `resume-${state.events}` }));

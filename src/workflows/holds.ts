@@ -4,14 +4,14 @@ import type { Run } from './run.ts';
 
 /**
  * Puts a step or a gate on hold: from here on it waits for a person, over a continue-as-new too. With `stops` all else
- * waits with it.
+ * waits with it; `drift` is the digest of the changes by others that a person may accept.
  */
 export function placeHold(
   run: Run,
   id: string,
   phase: string,
   error: StatusError,
-  options: { stops?: boolean } = {},
+  options: { stops?: boolean; drift?: string } = {},
 ): void {
   run.state.holds[id] = { id, phase, error, votes: { retry: [], skip: [] }, resolution: null, ...options };
   run.event('held', null, { what: id, code: error.code, message: error.message });

@@ -10,7 +10,7 @@ import type {
   StepState,
 } from '../messages/index.ts';
 import type { CheckedPlan } from '../activities/lifecycle.ts';
-import type { ThrottleOverride } from '../activities/effect.ts';
+import type { AcceptedDrift, ThrottleOverride } from '../activities/effect.ts';
 import type { Phase, Step } from '../plan/index.ts';
 
 /**
@@ -37,6 +37,8 @@ export interface PhaseProgress {
 export interface Approval {
   by: string;
   decisionId: string;
+  /** A vote for retry that accepts what others have changed: its digest. */
+  accept?: string;
 }
 export interface Gate {
   gate: string;
@@ -57,6 +59,8 @@ export interface Hold {
   id: string;
   phase: string;
   error: StatusError;
+  /** The digest of what others have changed in the run's tables, where it is held for that. */
+  drift?: string;
   /** Votes for retry and for skip; as many are needed as the policy of the phase's risk asks for. */
   votes: { retry: Approval[]; skip: Approval[] };
   resolution: 'retry' | 'skip' | null;
@@ -80,6 +84,8 @@ export interface MigrationState {
   /** What keeps the run or a part of it waiting, in words, by what waits. */
   waiting: Record<string, string>;
   throttles: Record<string, ThrottleOverride>;
+  /** Changes by others that were accepted with a retry, by step. A state of 0.1.0 has none. */
+  accepted?: Record<string, AcceptedDrift>;
   /** Decisions that have counted, the newest last. */
   decisions: { name: string; decisionId: string; by: string }[];
   refused: Refusal[];
@@ -157,6 +163,7 @@ export function startOver(state: MigrationState, checked: CheckedPlan): void {
     phases: {},
     gates: {},
     holds: {},
+    accepted: {},
     turning: null,
     waiting: {},
     error: null,

@@ -28,7 +28,8 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
     at.note = noted(failure.error.message);
     if (holds(run, step, failure)) {
       at.state = 'held';
-      placeHold(run, step.id, phase.name, failure.error);
+      const { accept } = failure.fields;
+      placeHold(run, step.id, phase.name, failure.error, typeof accept === 'string' ? { drift: accept } : {});
       return false;
     }
     at.state = 'failed';

@@ -125,15 +125,15 @@ test('SIGKILL of the worker in mid-backfill: another one takes over and every ro
   await app.query(`CREATE TABLE public.done (id bigint NOT NULL)`);
   await app.query(`CREATE FUNCTION public.count_done() RETURNS trigger LANGUAGE plpgsql AS
     $$BEGIN INSERT INTO public.done VALUES (new.id); RETURN NULL; END$$`);
+  await app.query(
+    `CREATE TRIGGER count_done AFTER UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION public.count_done()`,
+  );
   const worker = await startWorkerProcess(engine.config);
   const plan = splitPlan(
     engine.name('kill'),
     expandAndMigrate({ chunk: { rows: 200, fixed: true }, throttle: { maxRowsPerSecond: 1_500 } }),
   );
   const handle = await engine.switchback.start(plan, { requestedBy: by });
-  await app.query(
-    `CREATE TRIGGER count_done AFTER UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION public.count_done()`,
-  );
   await untilStatus(handle, (status) => (status.phases[2]?.steps[0]?.progress?.done ?? 0) > 500);
   worker.process.kill('SIGKILL');
   await startWorkerProcess(engine.config);

@@ -56,6 +56,15 @@ export class Claims {
     return holders;
   }
 
+  /** The databases in which a migration holds tables, in order. */
+  async databasesOf(migration: string): Promise<string[]> {
+    const rows = await this.#home.query(
+      'SELECT DISTINCT database FROM switchback.claims WHERE migration = $1 ORDER BY database',
+      [migration],
+    );
+    return rows.map((row) => row['database'] ?? '');
+  }
+
   /** Frees what a migration holds; answers with what that was. */
   async release(migration: string): Promise<TableClaim[]> {
     return (await this.#home.query(

@@ -1,6 +1,6 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { catalogSnapshot, catalogVersion } from './catalog.ts';
-import { catalogDifference, type CatalogDifference, compact } from './catalog-difference.ts';
+import { catalogDifference, type CatalogDifference } from './catalog-difference.ts';
 import { invertDifference } from './catalog-inverse.ts';
 import { netDifference } from './catalog-made.ts';
 import { applyColumnFill } from './column-fill.ts';
@@ -161,7 +161,7 @@ async function tryStatement(work: DdlWork, { transaction, statement, last, lockT
     );
   }
   const seen = statement.unseen === null ? irreversible : [...irreversible, statement.unseen];
-  await recordDone(work, transaction, detail, { statement, difference: compact(difference), irreversible: seen }, last);
+  await recordDone(work, transaction, detail, { statement, difference, irreversible: seen }, last);
 }
 
 export interface StatementSettings {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
 import type { ColumnFill } from '../../sql/index.ts';
 import { type CatalogObject, type CatalogScope } from './catalog.ts';
-import type { CatalogDifference } from './catalog-difference.ts';
+import { type CatalogDifference, compact } from './catalog-difference.ts';
 import type { Database, Queryable } from './database.ts';
 import type { KillBlockers, LadderLimits } from './lock-ladder.ts';
 import type { StepKey, StepLedger, StepRecord } from './step-ledger.ts';
@@ -207,7 +207,7 @@ export async function recordUnits(
   await recordDetail(work, session, { ...detail, units: all });
 }
 
-/** What running a unit has changed. */
+/** What running a unit has changed: the whole difference, of which the ledger keeps what undo needs. */
 export interface UnitEffect {
   statement: DdlStatement;
   difference: CatalogDifference;
@@ -228,13 +228,13 @@ export async function recordDone(
     statement: number,
     unit: part?.number ?? 1,
     scope,
-    difference,
+    difference: compact(difference),
     irreversible,
     undone: false,
   };
   const next: DdlDetail = { ...detail, done: [...detail.done, done], intent: null };
   const [during, end] = work.slot === 'up' ? (['intended', 'applied'] as const) : (['undoing', 'undone'] as const);
-  await work.ledger.record(session, work.key, last ? end : during, { detail: { [work.slot]: next } });
+  await work.ledger.record(session, work.key, last ? end : during, { detail: { [work.slot]: next }, difference });
 }
 
 export const recordIntent = (

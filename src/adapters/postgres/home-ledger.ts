@@ -83,7 +83,18 @@ export class HomeLedger {
            direction = CASE WHEN $8 THEN 'up' ELSE direction END,
            started_at = CASE WHEN $8 OR generation = 0 THEN clock_timestamp() ELSE started_at END
          WHERE migration = $1 RETURNING *`,
-        [of.migration, of.version, of.digest, of.runId, requestedBy, of.owner, jsonOf(of.plan), anew, of.namespace, fence],
+        [
+          of.migration,
+          of.version,
+          of.digest,
+          of.runId,
+          requestedBy,
+          of.owner,
+          jsonOf(of.plan),
+          anew,
+          of.namespace,
+          fence,
+        ],
       );
       return outcomeOf(updated ?? row, of, row['generation'] !== '0' && !anew);
     });

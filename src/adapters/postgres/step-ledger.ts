@@ -1,4 +1,6 @@
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
+import { followDifference, followLocked } from './baseline.ts';
+import type { CatalogDifference } from './catalog-difference.ts';
 import type { Database, Queryable } from './database.ts';
 
 /**
@@ -35,6 +37,8 @@ const keyValues = ({ run, step }: Pick<StepKey, 'run' | 'step'>): [string, numbe
   run.epoch,
   step,
 ];
+/** Kinds that change tables without comparing the catalog before and after. */
+const CHANGES_TABLES: readonly string[] = ['retire', 'drop', 'move'];
 const KEY = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
 
 export class StepLedger {
@@ -126,12 +130,20 @@ export class StepLedger {
     return recordOf(row);
   }
 
-  /** Sets the step's state, inside the transaction of the effect. `detail` is merged into what is there. */
+  /**
+   * Sets the step's state, inside the transaction of the effect and as its last act. `detail` is merged into what is
+   * there. `difference`: what the effect has changed in the catalog; the run's baseline follows, so that it is not
+   * taken for someone else's change. Kinds that don't say it are looked at.
+   */
   async record(
     session: Queryable,
     key: StepKey,
     state: StepRecordState,
-    { detail = {}, note = null }: { detail?: Record<string, unknown>; note?: string | null } = {},
+    {
+      detail = {},
+      note = null,
+      difference,
+    }: { detail?: Record<string, unknown>; note?: string | null; difference?: CatalogDifference } = {},
   ): Promise<void> {
     await session.query(
       `UPDATE switchback.steps SET state = $5, detail = detail || $6::jsonb, note = coalesce($7, note),
@@ -140,6 +152,10 @@ export class StepLedger {
        WHERE ${KEY}`,
       [...keyValues(key), state, JSON.stringify(detail), note === null ? null : note.replaceAll('\0', '\ufffd')],
     );
+    // On the way back nobody looks for changes of others: the undo itself stops at what it doesn't know.
+    if (state !== 'intended' && state !== 'applied') return;
+    if (difference !== undefined) await followDifference(session, key.run, difference);
+    else if (CHANGES_TABLES.includes(key.kind)) await followLocked(session, key.run);
   }
 }
 

@@ -2,7 +2,17 @@ import type { CommandMaker } from '../cli.ts';
 import { decide } from '../decision.ts';
 
 export const retry: CommandMaker = (cli) =>
-  cli.command('retry <name> <step>', 'try a held step (or gate) again', (invocation) => {
-    const [, step] = invocation.args;
-    return decide(invocation, (handle, decided) => handle.retry({ ...decided, step }));
-  });
+  cli.command<{ accept?: string }>(
+    'retry <name> <step>',
+    'try a held step (or gate) again',
+    (invocation) => {
+      const [, step] = invocation.args;
+      const { accept } = invocation.options;
+      return decide(invocation, (handle, decided) => handle.retry({ ...decided, step, accept }));
+    },
+    (command) =>
+      command.option(
+        '--accept <digest>',
+        'go on with what others have changed in its tables, as the held step shows it',
+      ),
+  );

@@ -63,5 +63,6 @@ function inputOf(run: Run, phase: Phase, step: Step, direction: Direction): Effe
     of: of?.uses === 'dual-write' ? (of satisfies StepOf<'dual-write'>) : null,
     flag: 'flag' in step ? (run.checked.plan.spec.flags[step.flag] ?? null) : null,
     throttle: run.state.throttles[step.id] ?? null,
+    accept: run.state.accepted?.[step.id] ?? null,
   };
 }
