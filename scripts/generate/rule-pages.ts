@@ -1,3 +1,4 @@
+import { STEP_RULES, type StepRule } from '../../src/sql/rules/step-rules.ts';
 import { RULES, type Rule, type RuleExample, type Severity } from '../../src/sql/index.ts';
 
 export const RULE_PAGES = 'docs/rules';
@@ -55,6 +56,24 @@ function page({ code, severity, title, why, safeForm, examples }: Rule): string 
   ].join('\n');
 }
 
+function stepPage({ code, title, why, safeForm }: StepRule): string {
+  return [
+    `# ${title}`,
+    '',
+    `\`${code}\` · error: a plan with such a step is refused.`,
+    '',
+    why,
+    '',
+    '## Instead',
+    '',
+    safeForm,
+    '',
+    "It is about steps of any kind but `ddl`, has no statement to show, and can't be allowed: the step would fail. The other",
+    'rules: [all](README.md).',
+    '',
+  ].join('\n');
+}
+
 function index(): string {
   const rows = RULES.map(({ code, severity, title }) => `| [\`${code}\`](${code}.md) | ${severity} | ${title} |`);
   return [
@@ -69,6 +88,12 @@ function index(): string {
     '| --- | --- | --- |',
     ...rows,
     '',
+    '## About steps of other kinds',
+    '',
+    '| rule | severity | |',
+    '| --- | --- | --- |',
+    ...STEP_RULES.map(({ code, severity, title }) => `| [\`${code}\`](${code}.md) | ${severity} | ${title} |`),
+    '',
   ].join('\n');
 }
 
@@ -76,4 +101,5 @@ function index(): string {
 export const rulePages = (): { path: string; content: string }[] => [
   { path: `${RULE_PAGES}/README.md`, content: index() },
   ...RULES.map((rule) => ({ path: `${RULE_PAGES}/${rule.code}.md`, content: page(rule) })),
+  ...STEP_RULES.map((rule) => ({ path: `${RULE_PAGES}/${rule.code}.md`, content: stepPage(rule) })),
 ];
