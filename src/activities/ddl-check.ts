@@ -87,7 +87,7 @@ function unknownRule(rule: string, phase: string, step: string): string {
 const cut = (text: string): string =>
   text.length > TEXT_CHARACTERS_MAX ? `${text.slice(0, TEXT_CHARACTERS_MAX)}…` : text;
 
-const checked = ({ number, text, offset, runs, safeForm }: StatementAnalysis): CheckedStatement => ({
+const checked = ({ number, text, offset, runs, safeForm, rollback }: StatementAnalysis): CheckedStatement => ({
   number,
   text: cut(text),
   offset,
@@ -96,6 +96,7 @@ const checked = ({ number, text, offset, runs, safeForm }: StatementAnalysis): C
   column: null,
   runs: runs.map(runOf),
   safeForm,
+  rollback,
 });
 
 const runOf = ({ text, concurrently, impact }: StatementAnalysis['runs'][number]): CheckedRun => ({

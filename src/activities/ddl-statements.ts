@@ -1,7 +1,7 @@
 import type { CatalogScope } from '../adapters/postgres/catalog.ts';
 import type { DdlStatement, IndexBuild, PlannedStatement, RecordedUnit } from '../adapters/postgres/ddl-record.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import { SqlFault, type SqlNode, type Statement, statementsOf, tablesTouched } from '../sql/index.ts';
+import { SqlFault, type SqlNode, type Statement, statementsOf, tablesTouched, unseen } from '../sql/index.ts';
 
 /** Reads a step's SQL into the statements of the plan; `decide` works out the units of one. Throws `PlanInvalid`. */
 export function plannedStatements(
@@ -91,58 +91,6 @@ function scopeOf({ kind, node, text }: Statement, schema: string): CatalogScope 
   }
   const tables = everywhere ? [] : tablesTouched(text, schema);
   return tables.length === 0 ? {} : { relations: tables.map(({ schema: of, table }) => ({ schema: of, name: table })) };
-}
-
-/** What the catalog snapshot has no eyes for. Each of these needs a `down`. */
-const UNSEEN = new Set([
-  'AlterCollationStmt',
-  'AlterDefaultPrivilegesStmt',
-  'AlterExtensionContentsStmt',
-  'AlterObjectDependsStmt',
-  'AlterOpFamilyStmt',
-  'AlterOperatorStmt',
-  'AlterTSConfigurationStmt',
-  'AlterTSDictionaryStmt',
-  // What these three do shows only when they run: the plan allows them with a reason.
-  'CallStmt',
-  'CopyStmt',
-  'DoStmt',
-  'CreateCastStmt',
-  'CreateConversionStmt',
-  'CreateOpClassStmt',
-  'CreateOpFamilyStmt',
-  'CreateTransformStmt',
-  'SecLabelStmt',
-]);
-const SEEN_OBJECTS = new Set([
-  'OBJECT_AGGREGATE',
-  'OBJECT_ATTRIBUTE',
-  'OBJECT_COLUMN',
-  'OBJECT_DOMAIN',
-  'OBJECT_EXTENSION',
-  'OBJECT_FOREIGN_TABLE',
-  'OBJECT_FUNCTION',
-  'OBJECT_INDEX',
-  'OBJECT_MATVIEW',
-  'OBJECT_POLICY',
-  'OBJECT_PROCEDURE',
-  'OBJECT_ROUTINE',
-  'OBJECT_RULE',
-  'OBJECT_SCHEMA',
-  'OBJECT_SEQUENCE',
-  'OBJECT_STATISTIC_EXT',
-  'OBJECT_TABCONSTRAINT',
-  'OBJECT_TABLE',
-  'OBJECT_TRIGGER',
-  'OBJECT_TYPE',
-  'OBJECT_VIEW',
-]);
-
-function unseen({ kind, node }: Statement): string | null {
-  const object = node['removeType'] ?? node['renameType'] ?? node['objtype'] ?? node['objectType'] ?? node['kind'];
-  const aimsElsewhere = typeof object === 'string' && object.startsWith('OBJECT_') && !SEEN_OBJECTS.has(object);
-  const isShell = kind === 'DefineStmt' && object === 'OBJECT_TYPE';
-  return UNSEEN.has(kind) || aimsElsewhere || isShell ? "what it changes can't be found in the catalog snapshot" : null;
 }
 
 function refuseNonTransactional({ kind, node, text }: Statement, number: number): void {

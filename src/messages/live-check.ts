@@ -45,6 +45,8 @@ export interface CheckedStatement {
   runs: CheckedRun[];
   /** Why it runs in another form than written; null where it runs as written. */
   safeForm: string | null;
+  /** How a rollback takes it back, in words; null where the step needs a `down` for it and has none. */
+  rollback: string | null;
 }
 
 export interface CheckedRun {

@@ -44,18 +44,22 @@ function stepLines(steps: readonly StepCheck[], width: number, paint: Paint): st
   ];
 }
 
-/** What runs in place of a statement stands below it, with why. */
+/** What runs in place of a statement stands below it, with why; then how a rollback takes it back. */
 function statementWithRuns(
-  { number, text, runs, safeForm }: CheckedStatement,
+  { number, text, runs, safeForm, rollback }: CheckedStatement,
   { width, paint, locks }: { width: number; paint: Paint; locks: (run: CheckedRun) => string[] },
 ): string[] {
   const written = fit(`  ${number} ${oneLine(text)}`, width);
-  if (safeForm === null) return [written, ...runs.flatMap(locks)];
+  const back = wrap(`rollback: ${rollback ?? 'needs a `down`'}`, Math.max(20, width - 4)).map((line) =>
+    paint('dim', `    ${line}`),
+  );
+  if (safeForm === null) return [written, ...runs.flatMap(locks), ...back];
   const why = wrap(`runs in its safe form: ${oneLine(safeForm)}`, Math.max(20, width - 4));
   return [
     written,
     ...why.map((line) => paint('dim', `    ${line}`)),
     ...runs.flatMap((run) => [fit(`    → ${oneLine(run.text)}`, width), ...locks(run)]),
+    ...back,
   ];
 }
 

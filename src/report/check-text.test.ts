@@ -21,14 +21,18 @@ describe('a check as text', () => {
         expand/columns
         1 ALTER TABLE users ALTER COLUMN id TYPE bigint
             ACCESS EXCLUSIVE        rewrite  users                  1,200,000  340  readers and writers
+          rollback: needs a \`down\`
         2 CREATE INDEX users_by_mail ON users (mail)
           runs in its safe form: an index that is built CONCURRENTLY holds up nobody
           → CREATE INDEX CONCURRENTLY "users_by_mail" ON users (mail)
             SHARE UPDATE EXCLUSIVE  scan     users                  1,200,000  340  DDL
+          rollback: drops the index
         3 ALTER TABLE events ADD COLUMN note text
             ACCESS EXCLUSIVE        moment   log.events and 2 more                  readers and writers
+          rollback: drops the column
         4 CREATE TABLE notes (id bigint PRIMARY KEY)
             locks nothing that is in use
+          rollback: drops the table
 
       1 error: refused, unless the step's \`allow\` names the rule with a reason
         type-change-rewrites  expand/columns, statement 1  plan.yaml:14:13
@@ -68,16 +72,20 @@ describe('a check as text', () => {
         1 ALTER TABLE users ALTER COLUMN id TYPE bigint
             ACCESS EXCLUSIVE on users while it is rewritten (1,200,000 rows, 340 MiB);
             readers and writers wait
+          rollback: needs a \`down\`
         2 CREATE INDEX users_by_mail ON users (mail)
           runs in its safe form: an index that is built CONCURRENTLY holds up nobody
           → CREATE INDEX CONCURRENTLY "users_by_mail" ON users (mail)
             SHARE UPDATE EXCLUSIVE on users while it is read through (1,200,000 rows,
             340 MiB); DDL waits
+          rollback: drops the index
         3 ALTER TABLE events ADD COLUMN note text
             ACCESS EXCLUSIVE on log.events and 2 more for a moment; readers and
             writers wait
+          rollback: drops the column
         4 CREATE TABLE notes (id bigint PRIMARY KEY)
             locks nothing that is in use
+          rollback: drops the table
 
       1 error: refused, unless the step's \`allow\` names the rule with a reason
         type-change-rewrites  expand/columns, statement 1  plan.yaml:14:13

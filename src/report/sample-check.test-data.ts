@@ -103,6 +103,7 @@ export const sampleCheck = (): LiveCheck => ({
                 }),
               ],
               safeForm: null,
+              rollback: null,
             },
             {
               number: 2,
@@ -118,6 +119,7 @@ export const sampleCheck = (): LiveCheck => ({
                 }),
               ],
               safeForm: 'an index that is built CONCURRENTLY holds up nobody',
+              rollback: 'drops the index',
             },
             {
               number: 3,
@@ -137,6 +139,7 @@ export const sampleCheck = (): LiveCheck => ({
                 }),
               ],
               safeForm: null,
+              rollback: 'drops the column',
             },
             {
               number: 4,
@@ -146,6 +149,7 @@ export const sampleCheck = (): LiveCheck => ({
               column: 13,
               runs: [run('CREATE TABLE notes (id bigint PRIMARY KEY)')],
               safeForm: null,
+              rollback: 'drops the table',
             },
           ],
         },

@@ -3,6 +3,7 @@ import { evolve } from './evolve.ts';
 import type { SchemaFacts } from './facts.ts';
 import { impactOf } from './impact-of.ts';
 import { type Statement, statementsOf } from './parser.ts';
+import { type Reversal, reversals } from './reversibility.ts';
 import { RULES } from './rules/index.ts';
 import type { Rule } from './rules/rule.ts';
 import { type SafeForm, safeForm, type SafeUnit } from './safe-form.ts';
@@ -39,7 +40,9 @@ export interface Analysis {
  */
 export function analyse(sql: string, { schema, facts, hasDown, allow = [] }: AnalysisInput): Analysis {
   let current = facts;
-  const statements = statementsOf(sql).map((statement, index): StatementAnalysis => {
+  const read = statementsOf(sql);
+  const back = reversals(read, schema, facts);
+  const statements = read.map((statement, index): StatementAnalysis => {
     const before = current;
     current = evolve(before, statement, schema);
     const form = safeForm(statement, schema, before);
@@ -49,12 +52,16 @@ export function analyse(sql: string, { schema, facts, hasDown, allow = [] }: Ana
       offset: statement.offset,
       runs: runsOf(statement, form, { schema, facts: before }),
       safeForm: form?.why ?? null,
+      rollback: hasDown ? 'runs the `down` of the step' : rollbackOf(back[index]),
       findings: findingsOf({ statement, schema, facts: before, hasDown }, form, allow),
     };
   });
   const fired = new Set(statements.flatMap(({ findings }) => findings.map(({ rule }) => rule)));
   return { statements, facts: current, allowanceProblems: allowanceProblems(allow, fired) };
 }
+
+const rollbackOf = (reversal: Reversal | undefined): string | null =>
+  reversal?.needsDown === null ? reversal.by : null;
 
 /** What runs, one transaction each, with the impact of each on the catalog that those before it leave. */
 function runsOf(

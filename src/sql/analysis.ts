@@ -13,6 +13,8 @@ export interface StatementAnalysis {
   runs: readonly { text: string; concurrently: boolean; impact: Impact }[];
   /** Why it runs in another form than written; null where it runs as written. */
   safeForm: string | null;
+  /** How a rollback takes it back, in words; null where the step needs a `down` for it and has none. */
+  rollback: string | null;
   findings: readonly RuleFinding[];
 }
 export interface RuleFinding {

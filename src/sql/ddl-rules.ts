@@ -1,5 +1,6 @@
 import { longNameFaults } from './long-names.ts';
 import { type SqlNode, SqlFault, type Statement, statementsOf, walkSql } from './parser.ts';
+import { type Reversal, reversals } from './reversibility.ts';
 
 /** Statements that a `ddl` step may hold: they change the catalog, transactionally, or CONCURRENTLY. */
 const ALLOWED = new Set([
@@ -122,7 +123,7 @@ function lossyPart({ kind, node }: Statement): string | null {
  */
 export function ddlFaults(
   sql: string,
-  { lossy, allow = [] }: { lossy: boolean; allow?: readonly string[] },
+  { lossy, allow = [], schema = 'public' }: { lossy: boolean; allow?: readonly string[]; schema?: string },
 ): SqlFault[] {
   let statements: Statement[];
   try {
@@ -132,12 +133,18 @@ export function ddlFaults(
     throw error;
   }
   if (statements.length === 0) return [new SqlFault('there is no statement in it', 0)];
-  const found = statements.flatMap((statement) => {
-    const fault = ddlFault(statement, lossy, allow);
+  const back = lossy ? [] : reversals(statements, schema, null);
+  const found = statements.flatMap((statement, index) => {
+    const fault = ddlFault(statement, lossy, allow) ?? reversalFault(statement, back[index]);
     return fault === null ? [] : [new SqlFault(fault, statement.offset)];
   });
   return [...found, ...longNameFaults(sql)].toSorted((a, b) => a.offset - b.offset);
 }
+
+const reversalFault = (statement: Statement, reversal: Reversal | undefined): string | null =>
+  reversal === undefined || reversal.needsDown === null
+    ? null
+    : `rollback can't take ${statementName(statement.text)} back: ${reversal.needsDown}; write \`down\``;
 
 function ddlFault(statement: Statement, lossy: boolean, allow: readonly string[]): string | null {
   const { kind, text } = statement;

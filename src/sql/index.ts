@@ -15,3 +15,4 @@ export type { Rule, RuleContext, RuleExample, Severity } from './rules/rule.ts';
 export { type ColumnFill, safeForm, type SafeForm, type SafeUnit } from './safe-form.ts';
 export { usesName } from './statement-use.ts';
 export { type TableRef, tablesTouched } from './tables.ts';
+export { unseen } from './unseen.ts';

@@ -1,8 +1,8 @@
 import { type CatalogKind, type CatalogObject, type CatalogSnapshot, catalogKey, describeObject } from './catalog.ts';
 import { type CatalogChange, type CatalogDifference, changedProperties, topLevel } from './catalog-difference.ts';
-import { aloneMove, dropMove, isRelation, type Move, moveOf } from './catalog-move.ts';
+import { aloneMove, dropMove, isRelation, isRoutine, type Move, moveOf } from './catalog-move.ts';
 import { constraintMoves, type RestoreContext, restoreProperties } from './catalog-restore.ts';
-import { alterTable, createSql, dropSql, renameSql } from './catalog-statement.ts';
+import { alterTable, createSql, dropSql, renameSql, setSchemaSql } from './catalog-statement.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 
 export interface Inverse {
@@ -104,7 +104,7 @@ function invertRenamed(difference: CatalogDifference, inverse: Inverse): void {
   // A renamed table takes its columns along: they have other keys then, but names of their own that stayed.
   for (const { before, after } of renamesOutermostFirst(difference.renamed)) {
     if (before.schema !== after.schema) {
-      inverse.irreversible.push(`${describeObject(before)} moved to schema "${after.schema}"`);
+      if (!movesAlong(after)) inverse.moves.push(moveOf(after, setSchemaSql(before, after)));
       continue;
     }
     // An inherited column, constraint or trigger can't be renamed by itself: it follows its parent's.
@@ -113,6 +113,10 @@ function invertRenamed(difference: CatalogDifference, inverse: Inverse): void {
     if (sql !== null) inverse.moves.push(moveOf(now, sql));
   }
 }
+
+/** What belongs to a table changes its schema with it. */
+const movesAlong = (object: CatalogObject): boolean =>
+  (object.of !== '' && !isRoutine(object)) || (object.kind === 'sequence' && object.properties['ownedBy'] !== null);
 
 const widenedViews = ({ created, changed }: CatalogDifference): Set<string> =>
   new Set(

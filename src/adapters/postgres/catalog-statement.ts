@@ -67,6 +67,10 @@ export function renameSql(before: CatalogObject, after: CatalogObject): string |
   }
 }
 
+/** Moves an object back into the schema that it was in. */
+export const setSchemaSql = (before: CatalogObject, after: CatalogObject): string =>
+  `ALTER ${objectSql(after)} SET SCHEMA ${quoteIdentifier(before.schema)}`;
+
 const text = (value: unknown): string => String(value ?? '');
 const POLICY_COMMAND: Record<string, string> = { r: 'SELECT', a: 'INSERT', w: 'UPDATE', d: 'DELETE', '*': 'ALL' };
 

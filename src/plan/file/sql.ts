@@ -24,7 +24,7 @@ function stepFindings(step: Step, path: Path): Finding[] {
     case 'ddl': {
       const allow = step.allow.map(({ rule }) => rule);
       return [
-        ...faults(ddlFaults(step.up, { lossy: step.down !== undefined, allow }), [...path, 'up']),
+        ...faults(ddlFaults(step.up, { lossy: step.down !== undefined, allow, schema: step.schema }), [...path, 'up']),
         ...(step.down === undefined ? [] : faults(ddlFaults(step.down, { lossy: true, allow }), [...path, 'down'])),
       ];
     }
