@@ -39,7 +39,7 @@ export function retireWork(
     key: { run, phase, step: step.id, kind: step.uses },
     target,
     limits: LADDER,
-    uses: (statement) => usesName(statement, target),
+    uses: usesName,
     signal,
     onWait: (note) => report({ note, progress: null }),
   };

@@ -42,7 +42,8 @@ export function contractRoom(): { bench(): DdlBench; open(sql: string): Promise<
   return { bench: () => bench, open: (sql) => openCase(bench, `case_${++cases}`, sql) };
 }
 
-export async function openCase(bench: DdlBench, schema: string, sql: string): Promise<ContractCase> {
+type Bench = Pick<DdlBench, 'database' | 'databases' | 'run' | 'query' | 'input' | 'context'>;
+export async function openCase(bench: Bench, schema: string, sql: string): Promise<ContractCase> {
   const query = (text: string): Promise<Row[]> =>
     bench.database.session(async (session) => {
       await session.query(`SET search_path = ${schema}`);
@@ -65,7 +66,7 @@ export async function openCase(bench: DdlBench, schema: string, sql: string): Pr
 }
 
 /** The database is its own home ledger. */
-function contextOf(bench: DdlBench, options: Omit<ActOptions, 'run'>): EffectContext {
+function contextOf(bench: Bench, options: Omit<ActOptions, 'run'>): EffectContext {
   const context = bench.context(options);
   const home = new HomeLedger((options.databases ?? bench.databases).get('app'));
   return { ...context, deps: { ...context.deps, home } satisfies Deps };

@@ -11,6 +11,7 @@ import { calledSince, readersFound, seeStatements } from './retire-readers.ts';
 import {
   climb,
   enterUp,
+  retiredTarget,
   type RetireTarget,
   type RetireWork,
   stillInUse,
@@ -102,14 +103,12 @@ async function dueRetirement(session: Queryable, { key, target, retentionMs }: D
   return retirement;
 }
 
-/** Since it was retired, who names it by its retired name reads it on purpose. */
-async function refuseReaders({ database, target }: DropWork, { detail }: Retirement): Promise<void> {
-  const { retiredName } = detail;
-  const words = target.column === null ? [retiredName] : [target.table, retiredName];
-  const now = await seeStatements(database, words, () => true);
+/** Since it was retired, who names it by its retired name reads it on purpose. Its old name can't be used any more. */
+async function refuseReaders(work: DropWork, { detail }: Retirement): Promise<void> {
+  const now = await seeStatements(work, retiredTarget(work.target, detail.retiredName));
   if (!now.seen) return;
   const called = calledSince(detail.readers ?? {}, now.calls);
-  if (called.length > 0) throw readersFound(target, called);
+  if (called.length > 0) throw readersFound(work.target, called);
 }
 
 async function assertThere(session: Queryable, { schema, table, column }: RetireTarget, name: string): Promise<void> {

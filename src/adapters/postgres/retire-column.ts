@@ -10,6 +10,7 @@ import {
   climb,
   enterUp,
   retiredName,
+  retiredTarget,
   retireRefused,
   type RetireTarget,
   type RetireWork,
@@ -61,7 +62,8 @@ export async function retireColumn(work: Work): Promise<string> {
   });
 }
 
-async function planRetirement({ key, target, database }: Work, transaction: Queryable): Promise<RetiredDetail> {
+async function planRetirement(work: Work, transaction: Queryable): Promise<RetiredDetail> {
+  const { key, target } = work;
   const found = await readColumn(transaction, target);
   if (found === null)
     throw retireRefused(target, 'does not exist', 'look at the table and the column that the step names');
@@ -91,7 +93,7 @@ async function planRetirement({ key, target, database }: Work, transaction: Quer
       },
     );
   }
-  const readers = await seeStatements(database, [target.table, name], () => true);
+  const readers = await seeStatements(work, retiredTarget(target, name));
   return {
     ...target,
     retiredName: name,

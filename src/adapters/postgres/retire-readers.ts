@@ -1,4 +1,3 @@
-import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { quoteTable } from './identifier.ts';
 import { wait } from './lock-ladder.ts';
@@ -23,20 +22,20 @@ const LOOK_EVERY_MS = 250;
 const SHOWN_MAX = 5;
 const SHOWN_LENGTH_MAX = 160;
 
-/** Statements of clients that name all of `words` and, by `uses`, mean it. */
+/** Statements of clients that read or write the table or column of this name. */
 export async function seeStatements(
-  session: Queryable,
-  words: readonly string[],
-  uses: (statement: string) => boolean,
+  { database, uses }: Pick<RetireWork, 'database' | 'uses'>,
+  name: RetireTarget,
 ): Promise<StatementsSeen> {
-  const [extension] = await session.query(
+  const words = name.column === null ? [name.table] : [name.table, name.column];
+  const [extension] = await database.query(
     `SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'`,
   );
   if (extension === undefined) return { seen: false, why: 'pg_stat_statements is not installed' };
   const view = quoteTable(extension['nspname'] ?? '', 'pg_stat_statements');
   try {
     // Statements inside functions are not the clients' own; versions before 1.9 don't tell them apart.
-    const rows = await session.query(
+    const rows = await database.query(
       `SELECT ${OURS} s.queryid::text AS id, min(s.query) AS query, sum(s.calls)::bigint AS calls FROM ${view} s
        WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
          AND coalesce((to_jsonb(s) ->> 'toplevel')::boolean, true)
@@ -46,7 +45,7 @@ export async function seeStatements(
     );
     const ofClients = rows.filter(({ query }) => query !== null && isOfClient(query ?? ''));
     const named = ofClients.filter(
-      ({ query }) => words.every((word) => namesWord(query ?? '', word)) && uses(query ?? ''),
+      ({ query }) => words.every((word) => namesWord(query ?? '', word)) && uses(query ?? '', name),
     );
     const calls = new Map(
       named.map((row) => [row['id'] ?? '', { text: row['query'] ?? '', calls: Number(row['calls']) }]),
@@ -75,13 +74,12 @@ export const callsOf = (calls: StatementCalls): Record<string, number> =>
  * `StillInUse` at the first statement that is called meanwhile. Answers with what was seen, in words.
  */
 export async function watchReaders(work: RetireWork): Promise<string> {
-  const { database, target, signal, onWait } = work;
-  const words = wordsOf(target);
-  const first = await seeStatements(database, words, work.uses);
+  const { target, signal, onWait } = work;
+  const first = await seeStatements(work, target);
   if (!first.seen) return `who reads it was not looked at: ${first.why}`;
   const before = callsOf(first.calls);
   for (const end = Date.now() + OBSERVED_MS; ; ) {
-    const now = await seeStatements(database, words, work.uses);
+    const now = await seeStatements(work, target);
     const called = now.seen ? calledSince(before, now.calls) : [];
     if (called.length > 0) throw readersFound(target, called);
     if (Date.now() >= end) break;
@@ -91,7 +89,6 @@ export async function watchReaders(work: RetireWork): Promise<string> {
   const seen = `no statement used it for ${OBSERVED_MS / 1_000} s`;
   return first.hidden ? `${seen}; statements of other roles are hidden from the worker's` : seen;
 }
-export const wordsOf = ({ table, column }: RetireTarget): string[] => (column === null ? [table] : [table, column]);
 
 export const readersFound = (target: RetireTarget, texts: readonly string[]): Error =>
   stillInUse(

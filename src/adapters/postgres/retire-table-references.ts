@@ -22,14 +22,15 @@ LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 LEFT JOIN pg_attribute x ON d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_type'::regclass AND x.attrelid = d.objid AND x.attnum = d.objsubid AND d.objsubid > 0
 WHERE (w.ev_class <> tab.oid OR p.oid IS NOT NULL OR t.tgrelid <> tab.oid OR x.attrelid <> tab.oid)`;
 
-/** Functions that take or give its rows, or whose text may name it. */
+/** Functions whose text may name it. One in a schema with a table of that name means that one, unless it says ours. */
 const CANDIDATES = `
 SELECT DISTINCT p.oid::regprocedure::text AS name, p.prosrc AS body
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'switchback') AND p.prosrc <> ''
   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
-  AND strpos(lower(p.prosrc), lower($1)) > 0`;
+  AND strpos(lower(p.prosrc), lower($2)) > 0
+  AND (n.nspname = $1 OR strpos(lower(p.prosrc), lower($1)) > 0 OR NOT EXISTS (SELECT FROM pg_class own WHERE own.relnamespace = n.oid AND own.relname = $2))`;
 
 /**
  * Views, functions, rules and triggers elsewhere that name a table. Its own triggers, rules and constraints are part of
@@ -40,7 +41,7 @@ export async function tableReferences(
   { schema, table }: { schema: string; table: string },
 ): Promise<string[]> {
   const dependents = (await session.query(DEPENDENTS, [schema, table])).flatMap((row) => row['name'] ?? []);
-  const functions = (await session.query(CANDIDATES, [table]))
+  const functions = (await session.query(CANDIDATES, [schema, table]))
     .filter((row) => namesWord(row['body'] ?? '', table))
     .map((row) => `function ${row['name']}`);
   return [...new Set([...dependents, ...functions])].sort();

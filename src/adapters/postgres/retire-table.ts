@@ -9,6 +9,7 @@ import {
   climb,
   enterUp,
   retiredName,
+  retiredTarget,
   retireRefused,
   type RetireTarget,
   type RetireWork,
@@ -51,7 +52,8 @@ export async function retireTable(work: Work): Promise<string> {
   });
 }
 
-async function planRetirement({ key, target, database }: Work, transaction: Queryable): Promise<RetiredTableDetail> {
+async function planRetirement(work: Work, transaction: Queryable): Promise<RetiredTableDetail> {
+  const { key, target } = work;
   const found = await readTable(transaction, target.schema, target.table);
   if (found === null) throw retireRefused(target, 'does not exist', 'look at the table that the step names');
   if (found.kind !== 'r' && found.kind !== 'p')
@@ -81,7 +83,7 @@ async function planRetirement({ key, target, database }: Work, transaction: Quer
   }
   const name = retiredName(key.run.migration, target.table);
   if ((await readTable(transaction, target.schema, name)) !== null) throw foreign(target.schema, name);
-  const readers = await seeStatements(database, [name], () => true);
+  const readers = await seeStatements(work, retiredTarget(target, name));
   return { ...target, retiredName: name, readers: readers.seen ? callsOf(readers.calls) : null };
 }
 

@@ -19,8 +19,8 @@ export interface RetireWork<Target extends RetireTarget = RetireTarget> {
   key: StepKey;
   target: Target;
   limits: LadderLimits;
-  /** Whether a statement, as a client sent it, uses what goes out of use. */
-  uses(statement: string): boolean;
+  /** Whether a statement, as a client sent it, reads or writes the table or column of this name. */
+  uses(statement: string, name: RetireTarget): boolean;
   signal: AbortSignal;
   onWait(note: string): void;
 }
@@ -44,6 +44,10 @@ export const retireRefused = (target: RetireTarget, what: string, hint: string):
 /** It is in someone's way: nothing was changed, and a person decides what comes first. */
 export const stillInUse = (target: RetireTarget, what: string, hint: string): SwitchbackError =>
   new SwitchbackError('StillInUse', `${targetWords(target)} ${what}`, { hint, fields: targetFields(target) });
+
+/** The same under its retired name. */
+export const retiredTarget = (target: RetireTarget, name: string): RetireTarget =>
+  target.column === null ? { ...target, table: name } : { ...target, column: name };
 
 const NAME_BYTES_MAX = 63;
 
