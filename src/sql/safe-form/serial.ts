@@ -27,7 +27,7 @@ export interface SerialDefault {
 export function serialDefault(column: SqlNode, table: AlteredTable): SerialDefault | null {
   const integer = integerOf(column);
   const name = text(column['colname']);
-  if (integer === null || name === null) return null;
+  if (integer === null || name === null || !ownsAlike(table)) return null;
   const { schema, name: relation } = table.relation;
   const sequence = { schema, name: table.taken.sequence({ schema, table: relation, columns: [name] }) };
   const before = unitsOf(
@@ -43,6 +43,10 @@ export function serialDefault(column: SqlNode, table: AlteredTable): SerialDefau
   if (before === null || after === null) return null;
   return { before, value: nextOf(sequence), after };
 }
+
+/** A sequence belongs to whoever makes it, and a column takes only one of its table's own owner, kept alike. */
+const ownsAlike = ({ relation: { standing }, facts }: AlteredTable): boolean =>
+  standing === undefined || (standing.owner === facts.role.name && standing.persistence === 'permanent');
 
 /** The column with the integer type that `serial` stands for. */
 export function withoutSerial(column: SqlNode): SqlNode {
