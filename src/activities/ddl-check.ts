@@ -2,14 +2,18 @@ import { quoteIdentifier, quoteTable } from '../adapters/postgres/identifier.ts'
 import type { CheckedRun, CheckFinding, CheckedStatement } from '../messages/index.ts';
 import type { Step, StepOf } from '../plan/index.ts';
 import { nearest } from '../plan/nearest.ts';
-import type { RuleFinding, StatementAnalysis } from '../sql/analysis.ts';
-import { refuses } from '../sql/analysis.ts';
-import { analyse } from '../sql/analyse.ts';
-import { evolve } from '../sql/evolve.ts';
-import type { SchemaFacts } from '../sql/facts.ts';
-import { whoWaits } from '../sql/impact.ts';
-import { statementsOf } from '../sql/parser.ts';
-import { ruleOf, RULES } from '../sql/rules/index.ts';
+import {
+  analyse,
+  evolve,
+  refuses,
+  type RuleFinding,
+  ruleOf,
+  RULES,
+  type SchemaFacts,
+  type StatementAnalysis,
+  statementsOf,
+  whoWaits,
+} from '../sql/index.ts';
 import type { Deps } from './deps.ts';
 import { type DatabaseView, type LiveView, type PlacedStep, placedSteps } from './live-look.ts';
 import { stepFindings, tablesOfStep } from './step-check.ts';

@@ -1,6 +1,6 @@
 import type { CheckFinding } from '../messages/index.ts';
 import type { Plan, Step } from '../plan/index.ts';
-import { relationOf, type RelationFacts, type SchemaFacts } from '../sql/facts.ts';
+import { relationOf, type RelationFacts, type SchemaFacts } from '../sql/index.ts';
 import {
   HIDDEN_ROWS,
   MISSING_PRIVILEGE,
