@@ -32,12 +32,14 @@ const KINDS: Readonly<Record<string, OfKind>> = {
   RenameStmt: rename,
   AlterObjectSchemaStmt: setSchema,
   IndexStmt: createIndex,
-  CreateTableAsStmt: (facts, { node, text }, schema) => {
+  CreateTableAsStmt: (facts, statement, schema) => {
+    const { node } = statement;
     const kind = node['objtype'] === 'OBJECT_MATVIEW' ? 'materialized view' : 'table';
-    return createFromQuery(facts, { name: relationIn(nodeIn(node['into'])['rel'], schema), kind, text, schema });
+    const name = relationIn(nodeIn(node['into'])['rel'], schema);
+    return createFromQuery(facts, statement, { name, kind, schema });
   },
-  ViewStmt: (facts, { node, text }, schema) =>
-    createFromQuery(facts, { name: relationIn(node['view'], schema), kind: 'view', text, schema }),
+  ViewStmt: (facts, statement, schema) =>
+    createFromQuery(facts, statement, { name: relationIn(statement.node['view'], schema), kind: 'view', schema }),
   CreateSeqStmt: (facts, { node }, schema) => addNew(facts, relationIn(node['sequence'], schema), 'sequence'),
   CreateTrigStmt: (facts, { node, text }, schema) => {
     const trigger = { name: textIn(node['trigname']), definition: text, enabled: true };
@@ -128,15 +130,13 @@ function createIndex(facts: SchemaFacts, { node, text }: Statement, schema: stri
 /** A view or a table made of a query: what it reads knows of it; its own columns are not known. */
 function createFromQuery(
   facts: SchemaFacts,
-  {
-    name,
-    kind,
-    text,
-    schema,
-  }: { name: Name; kind: 'view' | 'materialized view' | 'table'; text: string; schema: string },
+  { node, text }: Statement,
+  { name, kind, schema }: { name: Name; kind: 'view' | 'materialized view' | 'table'; schema: string },
 ): SchemaFacts {
   const after = addNew(facts, name, kind);
   if (kind === 'table') return after;
+  // `*` as a column, not that of count(*).
+  const star = JSON.stringify(node).includes('"A_Star"');
   const read = tablesTouched(text, schema).map((ref) => ({ schema: ref.schema, name: ref.table }));
   return changed(
     after,
@@ -148,7 +148,7 @@ function createFromQuery(
         {
           ...name,
           kind,
-          columns: text.includes('*') ? relation.columns.map((column) => column.name) : columnsNamed(relation, text),
+          columns: star ? relation.columns.map((column) => column.name) : columnsNamed(relation, text),
         },
       ],
     }),

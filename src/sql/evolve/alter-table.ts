@@ -164,14 +164,23 @@ function dropColumn(facts: SchemaFacts, table: RelationFacts, column: string, fa
       referencedBy: relation.referencedBy.filter((one) => !mentions(one)),
     };
   });
-  const lost = table.referencedBy.filter(({ columns }) => columns.includes(column));
+  return withoutReferencing(without, table, (columns) => columns.includes(column));
+}
+
+/** Foreign keys of other tables that point at these columns go under CASCADE. */
+function withoutReferencing(
+  facts: SchemaFacts,
+  table: RelationFacts,
+  names: (columns: readonly string[]) => boolean,
+): SchemaFacts {
+  const lost = table.referencedBy.filter(({ columns }) => names(columns));
   const cut = lost.reduce(
     (after, { schema, table: name, constraint }) =>
       changed(after, { schema, name }, (relation) => ({
         ...relation,
         constraints: relation.constraints.filter((one) => one.name !== constraint),
       })),
-    without,
+    facts,
   );
   return withoutLostReferences(cut);
 }
@@ -209,7 +218,10 @@ function dropConstraint(facts: SchemaFacts, table: RelationFacts, name: string, 
           )
         : relation.columns,
   }));
-  return gone?.kind === 'foreign' ? withoutLostReferences(without) : without;
+  if (gone?.kind === 'foreign') return withoutLostReferences(without);
+  if (gone?.kind !== 'primary' && gone?.kind !== 'unique') return without;
+  const key = [...gone.columns].sort().join('\n');
+  return withoutReferencing(without, table, (columns) => [...columns].sort().join('\n') === key);
 }
 
 const validated = (relation: RelationFacts, name: string): RelationFacts => ({

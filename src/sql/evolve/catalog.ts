@@ -89,7 +89,7 @@ export const columnFacts = (column: ColumnClause, schema: string): ColumnFacts =
 /** `users_email_key`: the name that Postgres gives where the statement gives none. Source: ChooseConstraintName. */
 export function constraintName(table: RelationFacts, { kind, name, columns }: ConstraintClause): string {
   if (name !== null) return name;
-  const middle = kind === 'primary' ? '' : `_${columns.join('_')}`;
+  const middle = kind === 'primary' || columns.length === 0 ? '' : `_${columns.join('_')}`;
   const suffix = {
     primary: 'pkey',
     unique: 'key',
@@ -106,17 +106,22 @@ export function constraintName(table: RelationFacts, { kind, name, columns }: Co
 
 /** A table with one more constraint, and the index that comes with it. */
 export function withConstraint(table: RelationFacts, clause: ConstraintClause, facts: SchemaFacts): RelationFacts {
-  const name = constraintName(table, clause);
+  const checked = clause.kind === 'check' ? deparseExpression(clause.node['raw_expr']) : '';
+  const read = columnsNamed(table, checked);
+  // A check is named after its column, where it reads one only.
+  const name = constraintName(
+    table,
+    clause.kind === 'check' ? { ...clause, columns: read.length === 1 ? read : [] } : clause,
+  );
   if (clause.kind === 'not null')
     return withNotNull(table, clause.columns, facts, { name, validated: !clause.notValid });
   const hasIndex = clause.kind === 'primary' || clause.kind === 'unique' || clause.kind === 'exclusion';
   const existing = table.indexes.find((index) => index.name === clause.usingIndex);
   const columns = existing === undefined ? clause.columns : existing.columns.flatMap((column) => column ?? []);
-  const checked = clause.kind === 'check' ? deparseExpression(clause.node['raw_expr']) : '';
   const constraint: ConstraintFacts = {
     name,
     kind: clause.kind,
-    columns: clause.kind === 'check' ? columnsNamed(table, checked) : columns,
+    columns: clause.kind === 'check' ? read : columns,
     validated: !clause.notValid,
     deferrable: clause.deferrable,
     definition: definitionOf(clause, columns, checked),
