@@ -101,14 +101,18 @@ test('a plan with several findings: as text, as SARIF, as JSON, and with all of 
         runs in its safe form: the index is built CONCURRENTLY, so that writers go on meanwhile
         → CREATE INDEX CONCURRENTLY users_by_mail ON users (mail)
           SHARE UPDATE EXCLUSIVE  scan    users     20,000  1    DDL
+        rollback: drops the index, concurrently where the table is large
       2 ALTER TABLE users ENABLE ROW LEVEL SECURITY
           ACCESS EXCLUSIVE        moment  users                  readers and writers
+        rollback: sets what was changed as it was
       expand/note
       1 CREATE TABLE notes (id bigint PRIMARY KEY)
           locks nothing that is in use
+        rollback: drops the table; its rows are kept in switchback.rescued
       expand/settings
       1 ALTER TABLE settings ENABLE ROW LEVEL SECURITY
           ACCESS EXCLUSIVE        moment  settings               readers and writers
+        rollback: sets what was changed as it was
 
     1 error: refused, unless the step's \`allow\` names the rule with a reason
       enable-row-security-without-policy  expand/index, statement 2  plan.yaml:16:13
