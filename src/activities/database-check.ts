@@ -2,8 +2,7 @@ import { type Database, type Queryable, assertSettings } from '../adapters/postg
 import { bytesOfRoom } from '../adapters/postgres/disk-room.ts';
 import { type FactNames, type ObjectName, readSchemaFacts } from '../adapters/postgres/schema-facts.ts';
 import { type DatabaseCheck, type LiveCheck, SwitchbackError } from '../messages/index.ts';
-import { relationOf, type SchemaFacts } from '../sql/facts.ts';
-import { namesUsed } from '../sql/names.ts';
+import { namesUsed, relationOf, type SchemaFacts } from '../sql/index.ts';
 import type { Deps } from './deps.ts';
 import { type LiveView, noting } from './live-look.ts';
 
@@ -30,7 +29,12 @@ interface Looked extends Pick<LiveCheck, 'problems' | 'notes'> {
 }
 
 async function lookAt(deps: Deps, view: LiveView, name: string): Promise<Looked> {
-  const looked: Looked = { check: { name, version: null, steps: [] }, facts: null, problems: [], notes: [] };
+  const looked: Looked = {
+    check: { name, version: null, tables: [], steps: [] },
+    facts: null,
+    problems: [],
+    notes: [],
+  };
   // Filled apart and joined in the order of the names: the databases answer in any order.
   const found = { ...view.found, problems: looked.problems, notes: looked.notes };
   await noting(found, async () => {
@@ -105,11 +109,13 @@ function namesOf({ plan, claims }: LiveView, database: string): FactNames {
 }
 
 /** How large the tables are that the plan claims, as far as they exist. */
-function noteTables(facts: SchemaFacts, { claims }: LiveView, name: string, { notes }: Looked): void {
+function noteTables(facts: SchemaFacts, { claims }: LiveView, name: string, { check, notes }: Looked): void {
   for (const { schema, table } of claims.filter((claim) => claim.database === name)) {
     const relation = relationOf(facts, schema, table);
     if (relation === undefined) continue;
-    const size = Math.ceil((relation.heapBytes + relation.indexBytes) / 1024 / 1024);
+    const bytes = relation.heapBytes + relation.indexBytes;
+    check.tables.push({ schema, name: table, rows: relation.rows, bytes });
+    const size = Math.ceil(bytes / 1024 / 1024);
     const counted =
       relation.rows === null ? 'rows not counted yet' : `about ${relation.rows.toLocaleString('en')} rows`;
     notes.push(`${name}: ${schema}.${table} has ${size} MiB, ${counted}`);

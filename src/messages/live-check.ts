@@ -19,8 +19,19 @@ export interface DatabaseCheck {
   name: string;
   /** `18.4`; null where it can't be reached. */
   version: string | null;
+  /** Tables that the plan claims there, as far as they exist. */
+  tables: TableSize[];
   /** Its `ddl` steps, in the order of the plan. */
   steps: StepCheck[];
+}
+
+export interface TableSize {
+  schema: string;
+  name: string;
+  /** Postgres's estimate; null where the table was never analyzed. */
+  rows: number | null;
+  /** With indexes and partitions. */
+  bytes: number;
 }
 
 export interface StepCheck {

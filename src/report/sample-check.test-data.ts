@@ -83,6 +83,7 @@ export const sampleCheck = (): LiveCheck => ({
     {
       name: 'app',
       version: '18.4',
+      tables: [{ schema: 'public', name: 'users', rows: 1_200_000, bytes: 340 * 1024 * 1024 }],
       steps: [
         {
           phase: 'expand',
@@ -155,7 +156,7 @@ export const sampleCheck = (): LiveCheck => ({
         },
       ],
     },
-    { name: 'billing', version: null, steps: [] },
+    { name: 'billing', version: null, tables: [], steps: [] },
   ],
   findings: FINDINGS,
   schemas: {},

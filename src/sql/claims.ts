@@ -24,6 +24,10 @@ export function claimsOf(plan: Plan): Claim[] {
   );
 }
 
+/** The tables that one step of a plan touches. */
+export const claimsOfStep = (plan: Plan, step: Step): Claim[] =>
+  stepClaims(step, new Map(plan.spec.phases.flatMap((phase) => phase.steps).map((one) => [one.id, one])));
+
 function stepClaims(step: Step, byId: ReadonlyMap<string, Step>): Claim[] {
   const claim = (database: string | undefined, schema: string, table: string | undefined): Claim[] =>
     database === undefined || table === undefined ? [] : [{ database, schema, table }];

@@ -1,6 +1,6 @@
 export { analyse, type Allowance, type AllowanceProblem, type Analysis, type AnalysisInput } from './analyse.ts';
 export { refuses, type RuleFinding, type StatementAnalysis } from './analysis.ts';
-export { type Claim, claimsOf } from './claims.ts';
+export { type Claim, claimsOf, claimsOfStep } from './claims.ts';
 export { ddlFaults } from './ddl-rules.ts';
 export { columnsOf, expressionFault } from './expression.ts';
 export { SqlFault, type SqlNode, type Statement, statementsOf } from './parser.ts';

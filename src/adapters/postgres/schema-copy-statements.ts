@@ -36,16 +36,19 @@ export function copyStatements(snapshot: CatalogSnapshot): string[] {
     ...of('schema').map(({ name }) => `CREATE SCHEMA IF NOT EXISTS ${quoteIdentifier(name)}`),
     ...of('extension').map(
       ({ name, properties }) =>
-        `CREATE EXTENSION IF NOT EXISTS ${quoteIdentifier(name)} SCHEMA ${quoteIdentifier(String(properties['schema']))}`,
+        `CREATE EXTENSION IF NOT EXISTS ${quoteIdentifier(name)} SCHEMA ${quoteIdentifier(textOf(properties['schema']))}`,
     ),
     ...of('type').map(typeSql),
     ...of('sequence')
       .filter(({ properties }) => properties['ofIdentity'] !== true)
-      .map(({ schema, name, properties }) => `CREATE SEQUENCE ${quoteTable(schema, name)} AS ${properties['type']}`),
+      .map(
+        ({ schema, name, properties }) =>
+          `CREATE SEQUENCE ${quoteTable(schema, name)} AS ${textOf(properties['type'])}`,
+      ),
     ...of('table').map((table) => tableSql(table, objects)),
     ...of('function', 'procedure').flatMap(plain),
     ...of('aggregate').map(aggregateSql),
-    ...constraints.filter(({ properties }) => !['f', 'n'].includes(String(properties['type']))).flatMap(plain),
+    ...constraints.filter(({ properties }) => !['f', 'n'].includes(textOf(properties['type']))).flatMap(plain),
     ...of('index')
       .filter(({ properties }) => properties['constraint'] === null)
       .flatMap(plain),
@@ -56,12 +59,13 @@ export function copyStatements(snapshot: CatalogSnapshot): string[] {
     ...of('view').flatMap(plain),
     ...of('materialized view').map(
       ({ schema, name, properties }) =>
-        `CREATE MATERIALIZED VIEW ${quoteTable(schema, name)} AS ${String(properties['definition']).replace(/;\s*$/, '')} WITH NO DATA`,
+        `CREATE MATERIALIZED VIEW ${quoteTable(schema, name)} AS ${textOf(properties['definition']).replace(/;\s*$/, '')} WITH NO DATA`,
     ),
     ...of('statistics', 'trigger', 'policy', 'rule').filter(own).flatMap(plain),
   ];
 }
 
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 const texts = (value: unknown): string[] =>
   Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 const oid = ({ identity }: CatalogObject): number => Number(identity.split('/')[1] ?? 0);
@@ -78,12 +82,12 @@ function typeSql({ schema, name, properties }: CatalogObject): string {
     case 'c':
       return `CREATE TYPE ${type} AS (${texts(properties['attributes']).join(', ')})`;
     case 'r':
-      return `CREATE TYPE ${type} AS RANGE (SUBTYPE = ${properties['subtype']})`;
+      return `CREATE TYPE ${type} AS RANGE (SUBTYPE = ${textOf(properties['subtype'])})`;
     default: {
       const constraints = Object.entries((properties['constraints'] ?? {}) as Record<string, string>);
       return [
-        `CREATE DOMAIN ${type} AS ${properties['base']}`,
-        ...(properties['default'] === null ? [] : [`DEFAULT ${properties['default']}`]),
+        `CREATE DOMAIN ${type} AS ${textOf(properties['base'])}`,
+        ...(properties['default'] === null ? [] : [`DEFAULT ${textOf(properties['default'])}`]),
         ...(properties['notNull'] === true && !constraints.some(([, definition]) => definition.startsWith('NOT NULL'))
           ? ['NOT NULL']
           : []),
@@ -104,7 +108,7 @@ function tableSql(table: CatalogObject, objects: readonly CatalogObject[]): stri
     `CREATE ${properties['persistence'] === 'u' ? 'UNLOGGED ' : ''}TABLE ${quoteTable(schema, name)}`,
     `(${columns.map((column) => columnSql(column, objects)).join(', ')})`,
     ...(parents.length === 0 ? [] : [`INHERITS (${parents.join(', ')})`]),
-    ...(properties['partitionKey'] === null ? [] : [`PARTITION BY ${properties['partitionKey']}`]),
+    ...(properties['partitionKey'] === null ? [] : [`PARTITION BY ${textOf(properties['partitionKey'])}`]),
   ].join(' ');
 }
 
@@ -119,8 +123,8 @@ function columnSql(column: CatalogObject, objects: readonly CatalogObject[]): st
       texts(object.properties['columns']).includes(name),
   );
   return [
-    `${quoteIdentifier(name)} ${properties['type']}`,
-    ...(properties['collation'] === null ? [] : [`COLLATE ${properties['collation']}`]),
+    `${quoteIdentifier(name)} ${textOf(properties['type'])}`,
+    ...(properties['collation'] === null ? [] : [`COLLATE ${textOf(properties['collation'])}`]),
     ...generatedSql(properties['generated']),
     ...identitySql(column, objects),
     ...(properties['notNull'] !== true

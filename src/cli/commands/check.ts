@@ -1,6 +1,6 @@
 import { relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type ErrorCode, type LiveCheck, SwitchbackError } from '../../messages/index.ts';
+import { type LiveCheck, SwitchbackError } from '../../messages/index.ts';
 import type { PlanProblem } from '../../plan/file/problem.ts';
 import { checkText } from '../../report/check-text.ts';
 import { sarifLog } from '../../report/sarif.ts';
@@ -10,11 +10,10 @@ import { packageVersion } from '../package-version.ts';
 import type { DryRun } from '../dry-run/dry-run.ts';
 import { dryRunText } from '../dry-run/dry-run-text.ts';
 import { dryRunOf } from '../dry-run/of-plan.ts';
+import { askLive } from '../live-answer.ts';
 import { openPlanFile, type PlanFile } from '../plan-file.ts';
 import { writeFile } from '../write-file.ts';
 
-/** Without a server or a worker only the file can be checked; that is said, and is no failure. */
-const ONLY_FILE: readonly ErrorCode[] = ['TemporalUnreachable', 'NoAnswer'];
 const HINT = 'correct the plan and check it again; docs/plan-format.md has every field';
 const PIPE_COLUMNS = 120;
 
@@ -82,15 +81,6 @@ async function openForCheck(path: string, invocation: Invocation<Options>): Prom
       writeSarif(path, invocation, { live: { skipped: 'the plan file is wrong' }, fileProblems });
     }
     throw error;
-  }
-}
-
-async function askLive({ session }: Invocation<Options>, { text }: PlanFile): Promise<Live> {
-  try {
-    return await session(({ switchback }) => switchback.check(text));
-  } catch (error) {
-    if (!(error instanceof SwitchbackError) || !ONLY_FILE.includes(error.code)) throw error;
-    return { skipped: error.message };
   }
 }
 

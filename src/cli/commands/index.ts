@@ -4,6 +4,7 @@ import { approve } from './approve.ts';
 import { check } from './check.ts';
 import { demo } from './demo.ts';
 import { dev } from './dev.ts';
+import { graph } from './graph.ts';
 import { list } from './list.ts';
 import { pause } from './pause.ts';
 import { reject } from './reject.ts';
@@ -23,6 +24,7 @@ export const COMMANDS: readonly CommandMaker[] = [
   dev,
   demo,
   check,
+  graph,
   start,
   list,
   status,
