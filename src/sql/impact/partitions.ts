@@ -31,7 +31,7 @@ export function attachPartition(draft: ImpactDraft, parent: RelationFacts, name:
     for (const each of familyOf(partition)) draft.scan(each, 'its references are checked');
     readReferenced(draft, references);
   }
-  for (const { schema, table } of parent.referencedBy) draft.lock({ schema, name: table }, 'SHARE ROW EXCLUSIVE');
+  lockPointingAt(draft, parent);
 }
 
 const sameIndex = (a: RelationFacts['indexes'][number], b: RelationFacts['indexes'][number]): boolean =>
@@ -64,7 +64,13 @@ export function createPartition(draft: ImpactDraft, parent: Name): void {
   for (const { kind, references } of table.constraints) {
     if (kind === 'foreign' && references !== null) lockReferenced(draft, references, 'SHARE ROW EXCLUSIVE');
   }
-  for (const { schema, table: name } of table.referencedBy) draft.lock({ schema, name }, 'SHARE ROW EXCLUSIVE');
+  lockPointingAt(draft, table);
+}
+
+/** A new partition gets the triggers of foreign keys that point at its parent; their tables take part since 15. */
+function lockPointingAt({ facts, lock }: ImpactDraft, parent: RelationFacts): void {
+  const mode = facts.serverVersion >= 150_000 ? 'SHARE ROW EXCLUSIVE' : 'ACCESS SHARE';
+  for (const { schema, table } of parent.referencedBy) lock({ schema, name: table }, mode);
 }
 
 function lockDefault(draft: ImpactDraft, parent: RelationFacts): void {
