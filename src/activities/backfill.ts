@@ -52,11 +52,12 @@ export const backfill: Effect<'backfill'> = {
         );
         if (plan.work === null) {
           const rows = await changeWhole(session, plan, job.owner, input.requestedBy);
+          await job.ledger.record(session, job.key, 'intended', { detail: filledBy(wish) });
           return finished(job, session, `${count(rows)} changed in one transaction`);
         }
         for (const statement of plan.statements) await session.query(statement);
         await job.ledger.record(session, job.key, 'intended', {
-          detail: { sweeps: plan.sweeps, object: quoteTable(plan.shape.schema, plan.shape.table) },
+          detail: { sweeps: plan.sweeps, object: quoteTable(plan.shape.schema, plan.shape.table), ...filledBy(wish) },
         });
         if ((await listRanges(session, job.owner)).length === 0) await cut(session, job, plan, step);
         return plan;
@@ -124,6 +125,9 @@ async function wishOf({ run, step, of }: Input, { deps }: EffectContext): Promis
   const { schema, table, up, marker } = await dualWriteOf(deps, run, of);
   return { schema, table, set: up, where, marker, key };
 }
+
+/** What follows from other columns by these expressions isn't kept when a rollback drops the columns. */
+const filledBy = ({ schema, table, set }: Parameters<typeof planBackfill>[1]) => ({ filled: { schema, table, set } });
 
 async function cut(session: Session, { owner }: Job, { shape, key }: BackfillPlan, step: Input['step']): Promise<void> {
   if (key === null) return;
