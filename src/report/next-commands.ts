@@ -27,11 +27,15 @@ export function nextCommands(status: Status, program: string): NextCommand[] {
     next.push({ why: `try ${about} again`, command: line('retry', about) });
     next.push({ why: `go on without ${about}`, command: line('skip', about) });
   }
-  if (held.length > 0 && status.status !== 'rolling-back')
+  if (held.length > 0 && status.status !== 'rolling-back' && !wayBackTaken(status))
     next.push({ why: 'undo everything', command: line('abort') });
   if (status.status === 'paused') next.push({ why: 'go on', command: line('resume') });
   return next;
 }
+
+/** After a drop, abort is refused. */
+const wayBackTaken = ({ phases }: Status): boolean =>
+  phases.some(({ steps }) => steps.some(({ uses, state }) => uses === 'drop' && state === 'done'));
 
 /** The steps and gates that wait for a person after a failure. */
 export function heldOf(status: Status): string[] {

@@ -13,6 +13,8 @@ import type { Gate, MigrationState } from './state.ts';
 const REFUSALS_SHOWN_MAX = 5;
 const STEPS_SHOWN_MAX = 30;
 const NOTE_SHOWN_MAX = 100;
+/** Of what is under way: who is in its way comes late in the sentence. */
+const NOTE_AT_WORK_SHOWN_MAX = 300;
 const GATE_DETAILS_SHOWN_MAX = 2_000;
 /** The frame is a line or two lower than its text: what it cuts off is this paragraph (a no-break space). */
 const ROOM_BELOW = '\u00a0';
@@ -65,13 +67,17 @@ function nextSignals(status: Status, state: MigrationState): string {
   if (state.paused !== null) {
     parts.push(...signal('To go on, send the signal `resume`', 'resume', { decisionId: `resume-${state.events}` }));
   }
-  if (['running', 'waiting', 'awaiting-approval', 'paused', 'held'].includes(status.status)) {
+  if (['running', 'waiting', 'awaiting-approval', 'paused', 'held'].includes(status.status) && !wayBackTaken(status)) {
     parts.push(
       ...signal('To stop and roll back, send the signal `abort`', 'abort', { decisionId: `abort-${state.events}` }),
     );
   }
   return parts.join('\n\n');
 }
+
+/** After a drop, abort is refused: nobody is told to send it. */
+const wayBackTaken = ({ phases }: Status): boolean =>
+  phases.some(({ steps }) => steps.some(({ uses, state }) => uses === 'drop' && state === 'done'));
 
 function approval(gate: Gate, requestedBy: string): string {
   const by = gate.approvals.map((one) => plain(one.by)).join(', ');
@@ -117,7 +123,8 @@ function rowsOf({ name, state, steps }: PhaseStatus, all: boolean): string[] {
 const row = (cells: readonly string[]): string => `| ${cells.map(plain).join(' | ')} |`;
 
 function noteOf({ state, progress, note }: StepStatus): string {
-  const shown = cut(note ?? '', NOTE_SHOWN_MAX);
+  const atWork = state === 'running' || state === 'undoing';
+  const shown = cut(note ?? '', atWork ? NOTE_AT_WORK_SHOWN_MAX : NOTE_SHOWN_MAX);
   if (progress === null || progress.total === null || progress.total <= 1 || state === 'done') return shown;
   const percent = Math.floor((100 * progress.done) / progress.total);
   return `${percent} % (${progress.done} of ${progress.total})${shown === '' ? '' : `, ${shown}`}`;

@@ -42,7 +42,7 @@ async function watchOn(run: Run, of: Watched): Promise<void> {
     if (!isHeld(run, key)) {
       const { error } = await tripped(run, of);
       if (pointOfNoReturn(run) === null) return run.turn({ reason: error.message, by: null, error });
-      placeHold(run, key, phase, error, { stops: true });
+      placeHold(run, key, phase, { ...error, step: key }, { stops: true });
       run.interrupt();
     }
     if ((await resolution(run, key)) === 'skip') run.state.unwatched = [...(run.state.unwatched ?? []), key];

@@ -36,10 +36,10 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 async function execute(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  await client.query(sql);
-  await client.end();
+  const session = new pg.Client({ connectionString: url });
+  await session.connect();
+  await session.query(sql);
+  await session.end();
 }
 
 /** A client that runs a statement over and over; resolves when it has done so once. */
