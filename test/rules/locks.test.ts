@@ -1,11 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Database, type Queryable, type Row } from '../../src/adapters/postgres/database.ts';
 import { readSchemaFacts } from '../../src/adapters/postgres/schema-facts.ts';
-import type { SchemaFacts } from '../../src/sql/facts.ts';
-import { LOCK_MODES } from '../../src/sql/impact.ts';
-import { impactOf } from '../../src/sql/impact-of.ts';
-import { namesUsed } from '../../src/sql/names.ts';
-import { statementsOf } from '../../src/sql/parser.ts';
+import { impactOf, LOCK_MODES, namesUsed, type SchemaFacts, statementsOf } from '../../src/sql/index.ts';
 import { type FreshDatabase, freshDatabase } from '../harness/servers.ts';
 import { CASES } from './lock-cases.ts';
 import { SCHEMA_SQL } from './lock-schema.ts';

@@ -1,6 +1,6 @@
 import type { RelationFacts } from '../facts.ts';
 import type { SqlNode } from '../parser.ts';
-import { type Name, nodeIn, textsIn } from '../tree.ts';
+import { type Name, nodeIn } from '../tree.ts';
 import { type TypeChange, typeChange } from '../type-change.ts';
 import { typeIn, typeOf } from '../type-name.ts';
 import { lockForeignKeyEnds, lockReferencing, readReferenced } from './constraints.ts';
@@ -75,7 +75,3 @@ const mentions = (definition: string, column: string): boolean =>
     .slice(definition.indexOf('('))
     .split(/[^\p{L}\p{N}_$]+/u)
     .includes(column) || definition.includes(`"${column.replaceAll('"', '""')}"`);
-
-/** The collation of COLLATE, in a column's definition; null where none is given. */
-export const collationOf = (def: SqlNode): string | null =>
-  textsIn(nodeIn(def['collClause'])['collname']).at(-1) ?? null;
