@@ -42,6 +42,17 @@ describe('what people send', () => {
     expect(readThrottle(payload)).toEqual({ ok: false, reason: `${why}; send ${examplePayload('throttle')}` });
   });
 
+  test('what others have changed is accepted with a retry, and with nothing else', () => {
+    const accept = '0123456789abcdef';
+    const given = { step: 'a', by: 'ana', decisionId: 'd' };
+    expect(readMessage('retry', { ...given, accept })).toMatchObject({ ok: true, message: { decision: { accept } } });
+    expect(readMessage('retry', given)).toMatchObject({ ok: true, message: { decision: { accept: null } } });
+    expect(readMessage('skip', { ...given, accept })).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('"accept" goes with `retry` only') as string,
+    });
+  });
+
   test('never throws, whatever comes', () => {
     fc.assert(
       fc.property(fc.constantFrom(...names), fc.anything(), (name, payload) => {

@@ -97,6 +97,22 @@ describe('the signal to send next', () => {
       },
       ['retry', 'abort'],
     ],
+    [
+      'held',
+      {
+        holds: {
+          s: {
+            id: 's',
+            phase: 'p',
+            error: { code: 'SchemaDrift', message: 'm', hint: null, step: 's' },
+            drift: '0123456789abcdef',
+            votes: { retry: [], skip: [] },
+            resolution: null,
+          },
+        },
+      },
+      ['retry', 'retry', 'abort'],
+    ],
     ['rolling-back', {}, []],
     ['completed', {}, []],
   ] as const)('%s', (name, over, expected) => {
@@ -108,6 +124,22 @@ describe('the signal to send next', () => {
       expect(readMessage(known, payload)).toMatchObject({ ok: true });
     }
   });
+});
+
+test('changes by others can be accepted by the payload that is shown, and only by that one', () => {
+  const hold = {
+    id: 's',
+    phase: 'p',
+    error: { code: 'SchemaDrift', message: 'm', hint: null, step: 's' },
+    drift: '0123456789abcdef',
+    votes: { retry: [], skip: [] },
+    resolution: null,
+  };
+  const [plain, accepting] = payloadsIn(detailsOf(status({ status: 'held' }), state({ holds: { s: hold } })));
+  expect(plain?.[1]).not.toHaveProperty('accept');
+  expect(accepting?.[1]).toMatchObject({ step: 's', accept: '0123456789abcdef' });
+  // Both can be sent: they are two decisions.
+  expect(accepting?.[1]).not.toMatchObject({ decisionId: (plain?.[1] as { decisionId: string }).decisionId });
 });
 
 test('text of people and servers is never taken as markup', () => {

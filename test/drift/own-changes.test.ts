@@ -8,6 +8,7 @@ import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import type { RunRef } from '../../src/messages/index.ts';
 import { type CrashKind, type CrashLine, crashLine } from '../harness/crash-line.ts';
 import { type DdlBench, ddlBench } from '../ddl/bench.ts';
+import { openCase } from '../ddl/contract-room.ts';
 
 /**
  * Whatever a step does, and wherever its worker dies at it: at no moment do the run's own changes look like those of
@@ -112,6 +113,40 @@ test.each([
   const told = (await driftWords(of.run)).map((one) => one.replaceAll(of.schema, 'S'));
   expect(told).toHaveLength(words.length);
   for (const [index, word] of words.entries()) expect(told[index]).toMatch(word);
+});
+
+test('the run itself may keep in step, take out of use and drop', async () => {
+  const at = await openCase(
+    bench,
+    `contract_${++runs}`,
+    `CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, given_name text);
+     CREATE INDEX by_name ON users (full_name); CREATE TABLE logs (id int)`,
+  );
+  const relations = ['users', 'logs'].map((name) => ({ schema: at.schema, name }));
+  await bench.database.transaction((session) => takeBaseline(session, at.run, relations));
+  const sides = { up: { given_name: 'full_name' }, down: { full_name: 'given_name' } };
+  const steps = [
+    at.step('dual-write', { table: 'users', ...sides }),
+    at.step('retire', { column: 'users.full_name' }),
+    at.step('retire', { id: 'retire-logs', table: 'logs' }),
+    at.step('drop', { column: 'users.full_name', retention: '0s' }),
+    at.step('drop', { id: 'drop-logs', table: 'logs', retention: '0s' }),
+  ];
+  for (const step of steps) {
+    await at.act('up', step);
+    expect(await driftWords(at.run), step.id).toEqual([]);
+  }
+  await at.query('ALTER TABLE users ADD COLUMN nick text');
+  expect(await driftWords(at.run)).toHaveLength(1);
+});
+
+test('a worker that was frozen since an earlier epoch leaves the baseline of the newer one alone', async () => {
+  const { run, relations } = await begun();
+  const newer = { ...run, epoch: 2 };
+  await bench.database.transaction((session) => takeBaseline(session, newer, relations));
+  expect(await readBaseline(bench.database, run)).toBeNull();
+  await bench.database.transaction((session) => takeBaseline(session, run, relations));
+  expect(await readBaseline(bench.database, newer)).not.toBeNull();
 });
 
 describe('a worker that dies', () => {

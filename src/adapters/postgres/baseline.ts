@@ -43,8 +43,8 @@ export async function takeBaseline(session: Queryable, run: RunRef, relations: r
   const [known] = await session.query(`SELECT 1 FROM switchback.baselines WHERE ${KEY}`, keyOf(run));
   if (known !== undefined) return;
   const objects = withoutOwn(await catalogSnapshot(session, { relations }));
-  // Those of earlier versions and epochs are over.
-  await session.query('DELETE FROM switchback.baselines WHERE migration = $1 AND (version, epoch) <> ($2, $3)', [
+  // Those of earlier versions and epochs are over; a worker that was frozen since then leaves the newer ones alone.
+  await session.query('DELETE FROM switchback.baselines WHERE migration = $1 AND (version, epoch) < ($2, $3)', [
     ...keyOf(run),
   ]);
   await session.query(

@@ -25,7 +25,7 @@ export interface Drift {
 }
 
 /** Definitions can't be printed while someone holds a table exclusively: a look waits so long, and is then repeated. */
-export const LOOK_LOCK_WAIT_MS = 2_000;
+const LOOK_LOCK_WAIT_MS = 2_000;
 
 /** A look that was in the way of nobody and got no answer: a table is locked, or the run itself changed something. */
 export const LOOK_AGAIN = 'look again';
