@@ -86,7 +86,7 @@ async function underLock(
         limits: LADDER,
         signal: context.signal,
         purpose,
-        onWait: (note) => context.report({ progress: null, note }),
+        onWait: (note) => context.report({ progress: null, note, blocked: true }),
       },
       (lockTimeoutMs) =>
         cancellable(database, session.pid, context.signal, () =>

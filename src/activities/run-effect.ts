@@ -5,6 +5,8 @@ import {
   type FailureDetails,
   type Heartbeat,
   type RunRef,
+  STEP_BLOCKED_SIGNAL,
+  type StepBlocked,
   SwitchbackError,
 } from '../messages/index.ts';
 import type { Kind } from '../plan/index.ts';
@@ -16,6 +18,8 @@ import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.
 const HEARTBEAT_EVERY_MS = 1_000;
 /** How often the newest heartbeat is kept in the home ledger for status and board. */
 const SAVE_PROGRESS_EVERY_MS = 5_000;
+/** By then the regular refreshes of the current details have taken over. */
+const TELL_BLOCKED_EVERY_MS = 30 * 60_000;
 
 /** Makes an effect's Temporal activity: fencing, heartbeats, the count of real failures, failures with a code. */
 export const runEffect =
@@ -51,9 +55,11 @@ export async function asActivity<T>(
   });
   let latest: Heartbeat = { step: of.step, progress: null, note: null };
   let saved = Date.now();
-  const report: EffectContext['report'] = (details) => {
+  const tell = tellsBlocked(of, log);
+  const report: EffectContext['report'] = ({ blocked, ...details }) => {
     latest = { step: of.step, ...details };
     activity.heartbeat(latest);
+    if (blocked === true) tell(latest);
     if (Date.now() - saved < SAVE_PROGRESS_EVERY_MS) return;
     saved = Date.now();
     deps.home.saveProgress(of.run, latest).catch((error: unknown) => log.warn({ err: error }, 'progress not saved'));
@@ -72,6 +78,25 @@ export async function asActivity<T>(
   } finally {
     clearInterval(ticker);
   }
+}
+
+/**
+ * Tells the run itself that someone is in the way, so that its current details show it at once. It costs the history a
+ * handful of events: so once, and again after a long while.
+ */
+function tellsBlocked({ run, step }: { run: RunRef; step: string }, log: EffectContext['log']) {
+  const activity = Context.current();
+  let toldAt = Number.NEGATIVE_INFINITY;
+  return ({ note }: Heartbeat): void => {
+    const workflowId = activity.info.workflowExecution?.workflowId;
+    if (workflowId === undefined || note === null || Date.now() - toldAt < TELL_BLOCKED_EVERY_MS) return;
+    toldAt = Date.now();
+    const blocked: StepBlocked = { step, note, generation: run.generation };
+    activity.client.workflow
+      .getHandle(workflowId)
+      .signal(STEP_BLOCKED_SIGNAL, blocked)
+      .catch((error: unknown) => log.warn({ err: error }, 'the run was not told who is in the way'));
+  };
 }
 
 /** Counts the failure; as often as `retry.attempts` allow it is tried again. An unreachable server doesn't count. */

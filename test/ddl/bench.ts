@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest';
 import { ddl } from '../../src/activities/ddl.ts';
 import type { EffectResult } from '../../src/activities/effect.ts';
 import { type CatalogSnapshot, catalogJson, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
-import type { Database, Row } from '../../src/adapters/postgres/database.ts';
+import type { Database, Databases, Row } from '../../src/adapters/postgres/database.ts';
 import type { RunRef } from '../../src/messages/index.ts';
 import type { StepOf } from '../../src/plan/index.ts';
 import { RULES } from '../../src/sql/rules/index.ts';
@@ -27,6 +27,8 @@ export interface Options {
   run?: Partial<RunRef>;
   signal?: AbortSignal;
   onNote?: (note: string) => void;
+  /** Another way to the same databases. */
+  databases?: Databases;
 }
 
 /** @param postgresUrl as `freshDatabase` has it */

@@ -1,6 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Databases } from '../../src/adapters/postgres/database.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import type { StepOf } from '../../src/plan/index.ts';
+import { crashLine } from '../harness/crash-line.ts';
 import { type DdlBench, ddlBench } from './bench.ts';
 import { failure, kill, otherSession, ourWaiting, until } from './other-session.ts';
 
@@ -41,6 +43,47 @@ describe('CREATE INDEX CONCURRENTLY', () => {
     await holder.query('COMMIT');
     await bench.up(step);
     expect(await valid(bench)).toEqual([{ valid: 't' }]);
+  });
+
+  test('killed half-way, and duplicates since: it fails by name, leaves nothing invalid, works once they are gone', async () => {
+    const bench = await ddlBench(USERS);
+    const holder = await otherSession(bench);
+    // A build that waits for writers takes no rows in yet: duplicates can still come.
+    await holder.query('BEGIN; UPDATE app.users SET age = age WHERE id = 1');
+    const step = appStep(bench, 'CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)');
+    const first = failure(bench.up(step));
+    await kill(bench, await ourWaiting(bench, 'CREATE UNIQUE INDEX CONCURRENTLY'));
+    await first;
+    expect(await valid(bench)).toEqual([{ valid: 'f' }]);
+    await holder.query('COMMIT');
+    await bench.query(`UPDATE app.users SET email = 'u1' WHERE id = 2`);
+    expect(await failure(bench.up(step))).toMatchObject({ code: 'StatementFailed', fields: { sqlState: '23505' } });
+    expect(await valid(bench)).toEqual([]);
+    await bench.query(`UPDATE app.users SET email = 'u2' WHERE id = 2`);
+    await bench.up(step);
+    expect(await valid(bench)).toEqual([{ valid: 't' }]);
+  });
+
+  test('its client has died, the builder is still at it: waited for, then finished by whoever came next', async () => {
+    const bench = await ddlBench(USERS);
+    const before = await bench.schema();
+    const holder = await otherSession(bench);
+    await holder.query(HELD_SNAPSHOT);
+    const line = await crashLine(bench.url, (pid) => kill(bench, String(pid)));
+    const dying = new Databases({ app: { url: line.url } });
+    onTestFinished(() => dying.close().then(() => line.close()));
+    const step = appStep(bench, BUILD);
+    line.armAt((text) => text.startsWith('CREATE INDEX CONCURRENTLY'), 'running');
+    await failure(bench.up(step, { databases: dying }));
+    const waits = Promise.withResolvers<string>();
+    const applied = bench.up(step, { onNote: (note) => waits.resolve(note) });
+    expect(await waits.promise).toContain('waits for the index build that an earlier worker began');
+    await holder.query('COMMIT');
+    await applied;
+    expect(await valid(bench)).toEqual([{ valid: 't' }]);
+    expect(await bench.query(`SELECT 1 FROM pg_index WHERE NOT indisvalid`)).toEqual([]);
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
   });
 
   test('the rollback of a build that was killed leaves nothing', async () => {
@@ -177,6 +220,41 @@ describe('DROP INDEX CONCURRENTLY', () => {
     await dropping;
     expect(await valid(bench)).toEqual([{ valid: 'f' }]);
     await holder.query('COMMIT');
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+
+  test('killed half-way: the next worker finishes it, and the index can come back', async () => {
+    const bench = await ddlBench(`${USERS}; CREATE INDEX users_email ON app.users (lower(email))`);
+    const before = await bench.schema();
+    const holder = await otherSession(bench);
+    await holder.query(HELD_SNAPSHOT);
+    const step = appStep(bench, 'DROP INDEX CONCURRENTLY users_email');
+    const first = failure(bench.up(step));
+    await kill(bench, await ourWaiting(bench, 'DROP INDEX CONCURRENTLY'));
+    await first;
+    await holder.query('COMMIT');
+    await bench.up(step);
+    expect(await valid(bench)).toEqual([]);
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+
+  test('its client has died, the drop is still going on: it is not dropped twice', async () => {
+    const bench = await ddlBench(`${USERS}; CREATE INDEX users_email ON app.users (lower(email))`);
+    const before = await bench.schema();
+    const holder = await otherSession(bench);
+    await holder.query(HELD_SNAPSHOT);
+    const line = await crashLine(bench.url, (pid) => kill(bench, String(pid)));
+    const dying = new Databases({ app: { url: line.url } });
+    onTestFinished(() => dying.close().then(() => line.close()));
+    const step = appStep(bench, 'DROP INDEX CONCURRENTLY users_email');
+    line.armAt((text) => text.startsWith('DROP INDEX CONCURRENTLY'), 'running');
+    await failure(bench.up(step, { databases: dying }));
+    const applied = bench.up(step);
+    await holder.query('COMMIT');
+    await applied;
+    expect(await valid(bench)).toEqual([]);
     await bench.down(step);
     expect(await bench.schema()).toEqual(before);
   });

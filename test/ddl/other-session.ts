@@ -8,7 +8,7 @@ export interface OtherSession {
   query(sql: string): Promise<Record<string, string>[]>;
 }
 
-export async function otherSession(bench: DdlBench, application = 'reporting'): Promise<OtherSession> {
+export async function otherSession(bench: Pick<DdlBench, 'url'>, application = 'reporting'): Promise<OtherSession> {
   const client = new pg.Client({ connectionString: bench.url, application_name: application });
   client.on('error', () => undefined);
   await client.connect();

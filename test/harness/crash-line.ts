@@ -22,6 +22,8 @@ export interface CrashLine {
   url: string;
   /** Mends the line, and breaks it at the `at`-th statement from now. */
   arm(at: number, kind: CrashKind): void;
+  /** The same at the first statement of this kind. */
+  armAt(which: (text: string) => boolean, kind: CrashKind): void;
   /** Mends the line; it stays whole. */
   disarm(): void;
   /** The statement at which it broke; null: it hasn't. */
@@ -47,7 +49,7 @@ interface Pair {
 export async function crashLine(to: string, end: (pid: number) => Promise<unknown>): Promise<CrashLine> {
   const target = new URL(to);
   const pairs = new Set<Pair>();
-  let armed: { left: number; kind: CrashKind } | null = null;
+  let armed: { breaksAt(text: string): boolean; kind: CrashKind } | null = null;
   let brokenAt: string | null = null;
   let statements: SentStatement[] = [];
   let dead = false;
@@ -60,7 +62,7 @@ export async function crashLine(to: string, end: (pid: number) => Promise<unknow
   const statement = (pair: Pair, bytes: Buffer, text: string): void => {
     const counts = brokenAt === null && !BESIDE.test(text);
     if (counts) statements.push({ text, inTransaction: pair.inTransaction });
-    if (armed === null || !counts || --armed.left > 0) {
+    if (armed === null || !counts || !armed.breaksAt(text)) {
       pair.far.write(bytes);
       return;
     }
@@ -131,7 +133,8 @@ export async function crashLine(to: string, end: (pid: number) => Promise<unknow
   };
   return {
     url: url.href,
-    arm: (at, kind) => mend({ left: at, kind }),
+    arm: (at, kind) => mend({ kind, breaksAt: () => statements.length === at }),
+    armAt: (which, kind) => mend({ kind, breaksAt: which }),
     disarm: () => mend(null),
     get brokenAt() {
       return brokenAt;
