@@ -191,10 +191,7 @@ function createFunction(facts: SchemaFacts, { node }: Statement, schema: string)
     ...name,
     arguments: parameters.join(', '),
     result: node['returnType'] === undefined ? '' : typeText(typeOf(nodeIn(node['returnType']), schema)),
-    volatility:
-      volatility === 'immutable' || volatility === 'stable'
-        ? (volatility as 'immutable' | 'stable')
-        : ('volatile' as const),
+    volatility: volatility === 'immutable' || volatility === 'stable' ? volatility : ('volatile' as const),
     securityDefiner: option('security')['boolval'] === true,
     fixedSearchPath: options.some(
       (one) => one['defname'] === 'set' && fieldsOf(one['arg'], 'VariableSetStmt')?.['name'] === 'search_path',

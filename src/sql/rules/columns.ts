@@ -171,7 +171,7 @@ const selectStarClients: Rule = {
   check(context) {
     const found = altered(context);
     if (found === null || found.table.fresh) return [];
-    const [command] = found.commands.filter(({ subtype, def }) =>
+    const command = found.commands.find(({ subtype, def }) =>
       subtype === 'AT_AddColumn'
         ? !found.table.columns.some(({ name }) => name === textIn(def['colname']))
         : CHANGES_ROW[subtype] !== undefined,

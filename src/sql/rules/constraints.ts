@@ -54,11 +54,10 @@ const setNotNullScan: Rule = {
           : [],
     );
     return [...new Set(columns)].flatMap((column) => {
-      const read = members(context, found.table).filter(
+      const unproved = members(context, found.table).some(
         (one) => one.kind !== 'partitioned' && isLarge(one) && !provesNotNull(one, column),
       );
-      const [first] = read;
-      if (first === undefined) return [];
+      if (!unproved) return [];
       const share = found.table.columns.find(({ name }) => name === column)?.nullShare ?? 0;
       const fails =
         share > 0 ? `; by the statistics ${Math.max(1, Math.round(share * 100))} % of them are NULL, so it fails` : '';
