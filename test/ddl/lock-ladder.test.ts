@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { withoutValues } from '../../src/adapters/postgres/blockers.ts';
 import { climbLadder } from '../../src/adapters/postgres/lock-ladder.ts';
 import { ddlBench } from './bench.ts';
-import { failure, otherSession, until } from './other-session.ts';
+import { failure, otherSession, ourWaiting, until } from './other-session.ts';
 
 const USERS = 'CREATE TABLE public.users (id int); INSERT INTO public.users SELECT generate_series(1, 10)';
 const ADD = 'ALTER TABLE users ADD COLUMN a text';
@@ -47,6 +47,19 @@ describe('lock ladder', () => {
     await applied;
     expect(longestMs).toBeGreaterThan(20);
     expect(longestMs).toBeLessThan(200 + 50);
+  });
+
+  test('tries again where another session has changed the same row of the catalog meanwhile', async () => {
+    const bench = await ddlBench(USERS);
+    const other = await otherSession(bench);
+    await other.query('BEGIN; GRANT SELECT ON public.users TO PUBLIC');
+    const applied = bench.up(bench.step('GRANT INSERT ON users TO PUBLIC', { down: 'SELECT 1' }));
+    await ourWaiting(bench, 'GRANT INSERT');
+    await other.query('COMMIT');
+    await applied;
+    expect(bench.notes.join()).toContain('the catalog was changed by someone else meanwhile');
+    const [row] = await bench.query(`SELECT relacl::text AS acl FROM pg_class WHERE oid = 'public.users'::regclass`);
+    expect(row?.['acl']).toContain('=ar/');
   });
 
   test('gives up after the last try and says who was in the way', async () => {

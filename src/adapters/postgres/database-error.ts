@@ -21,9 +21,12 @@ export class PostgresError extends SwitchbackError {
   readonly position: number | null;
   /** Something was dropped by another session while the catalog was read: another look finds it gone. */
   readonly vanished: boolean;
+  /** Two sessions changed the same row of the catalog at once: GRANT and COMMENT take no lock that would queue them. */
+  readonly concurrent: boolean;
   constructor(database: string, error: PgError & { code: string }) {
     const vanished = error.code === 'XX000' && /cache lookup failed|could not open relation/.test(error.message ?? '');
-    const retry = vanished || /^(40|53|55P03|57014|57P0|58)/.test(error.code);
+    const concurrent = error.code === 'XX000' && /tuple concurrently (updated|deleted)/.test(error.message ?? '');
+    const retry = vanished || concurrent || /^(40|53|55P03|57014|57P0|58)/.test(error.code);
     // `detail` and `where` can hold a row's values: they stay out of the message.
     super('StatementFailed', `${database}: ${error.message ?? 'unknown error'} (SQLSTATE ${error.code})`, {
       retry,
@@ -33,6 +36,7 @@ export class PostgresError extends SwitchbackError {
     });
     this.sqlState = error.code;
     this.vanished = vanished;
+    this.concurrent = concurrent;
     this.position = error.position === undefined ? null : Number(error.position);
   }
 }

@@ -17,8 +17,8 @@ export function failedStatement(statement: DdlStatement, error: unknown): unknow
 const LOCK_NOT_AVAILABLE = '55P03';
 const DEADLOCK = '40P01';
 
-/** The error itself where a lock wasn't obtained, for the ladder to try again; else the statement's failure. */
+/** The error itself where another session was in the way, for the ladder to try again; else the statement's failure. */
 export const lockErrorOrFailure = (statement: DdlStatement, error: unknown): unknown =>
-  error instanceof PostgresError && [LOCK_NOT_AVAILABLE, DEADLOCK].includes(error.sqlState)
+  error instanceof PostgresError && (error.concurrent || [LOCK_NOT_AVAILABLE, DEADLOCK].includes(error.sqlState))
     ? error
     : failedStatement(statement, error);

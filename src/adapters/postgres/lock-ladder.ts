@@ -131,7 +131,7 @@ async function tryOnce<T>(
   try {
     return { done: true, value: await attempt(timeoutMs) };
   } catch (error) {
-    const concurrent = error instanceof ConcurrentChange;
+    const concurrent = error instanceof ConcurrentChange || (error instanceof PostgresError && error.concurrent);
     const lock =
       error instanceof PostgresError && (error.sqlState === LOCK_NOT_AVAILABLE || error.sqlState === DEADLOCK);
     if (!lock && !concurrent) throw error;
