@@ -1,4 +1,11 @@
-import { type IndexFacts, type RelationFacts, relationOf, type SchemaFacts, type TypeFacts } from './facts.ts';
+import {
+  type FunctionFacts,
+  type IndexFacts,
+  type RelationFacts,
+  relationOf,
+  type SchemaFacts,
+  type TypeFacts,
+} from './facts.ts';
 import { alterTable } from './evolve/alter-table.ts';
 import { added, changed, columnsNamed, newIndex, newRelation } from './evolve/catalog.ts';
 import { createTable } from './evolve/create-table.ts';
@@ -187,11 +194,11 @@ function createFunction(facts: SchemaFacts, { node }: Statement, schema: string)
     .map((item) => fieldsOf(item, 'FunctionParameter') ?? {})
     .filter(({ mode }) => mode !== 'FUNC_PARAM_OUT' && mode !== 'FUNC_PARAM_TABLE')
     .map((one) => [textIn(one['name']), typeText(typeOf(nodeIn(one['argType']), schema))].filter(Boolean).join(' '));
-  const made = {
+  const made: FunctionFacts = {
     ...name,
     arguments: parameters.join(', '),
     result: node['returnType'] === undefined ? '' : typeText(typeOf(nodeIn(node['returnType']), schema)),
-    volatility: volatility === 'immutable' || volatility === 'stable' ? volatility : ('volatile' as const),
+    volatility: volatility === 'immutable' || volatility === 'stable' ? volatility : 'volatile',
     securityDefiner: option('security')['boolval'] === true,
     fixedSearchPath: options.some(
       (one) => one['defname'] === 'set' && fieldsOf(one['arg'], 'VariableSetStmt')?.['name'] === 'search_path',
