@@ -13,7 +13,7 @@ export function blueprintHtml(input: BlueprintInput, svg: string): string {
     `<p class="digest">${escaped(input.digest)}</p>`,
     '<h2>At a glance</h2>',
     `<figure class="wide">${svg}</figure>`,
-    `<p class="legend">Boxes are steps, hexagons are approvals, cylinders are tables. Full lines: what follows on what. Dashed lines: what a step acts on, with the strongest lock that it takes there.</p>`,
+    `<p class="legend">Boxes are steps, hexagons are approvals, cylinders are tables. Full lines: what follows on what. A step names the tables that it acts on, with the strongest lock that it takes there; a dashed line leads from a table or flag to the first of them.</p>`,
     '<h2>What will happen</h2>',
     ...narrativeOf(input).map(
       ({ heading, sentences }) =>
@@ -38,5 +38,6 @@ svg .edge path { stroke: currentColor; } svg .edge polygon { fill: currentColor;
 svg .edge.acts, svg .edge.depends { opacity: .55; }
 svg .gate polygon, svg .gate path { stroke: #c77f10; stroke-width: 2; }
 svg .table path, svg .table polygon, svg .table ellipse { stroke: #3182ce; }
+svg .junction ellipse { fill: currentColor; }
 svg .flag polygon, svg .flag polyline { stroke: #805ad5; fill: none; }
 `;

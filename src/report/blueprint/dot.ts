@@ -6,7 +6,7 @@ export function dotOf({ clusters, nodes, edges }: PlanGraph): string {
   const inside = (cluster: string | null): string[] => nodes.filter((node) => node.cluster === cluster).map(nodeText);
   return [
     'digraph plan {',
-    'rankdir=LR; ranksep=0.5; nodesep=0.25; bgcolor=transparent; compound=true; newrank=true;',
+    'rankdir=TB; ranksep=0.4; nodesep=0.3; bgcolor=transparent; compound=true; newrank=true;',
     'node [fontname="Helvetica", fontsize=11, shape=box, style=rounded, margin="0.15,0.08"];',
     'edge [fontname="Helvetica", fontsize=9, arrowsize=0.7];',
     ...clusters.flatMap(({ id, kind, label }) => [
@@ -26,17 +26,16 @@ const SHAPES: Record<NodeKind, string> = {
   flag: 'note',
   step: 'box',
   gate: 'hexagon',
+  junction: 'point',
   end: 'doublecircle',
 };
 
 const nodeText = ({ id, kind, lines }: GraphNode): string =>
   `${id} [class="${kind}", shape=${SHAPES[kind]}, label=${quoted(lines.map(oneLine).join('\n'))}];`;
 
-const edgeText = ({ from, to, kind, label }: GraphEdge): string =>
-  `${from} -> ${to} [class="${kind}"${kind === 'order' ? '' : ', style=dashed, constraint=false'}${
-    label === null ? '' : `, label=${quoted(label)}`
-  }];`;
+const edgeText = ({ from, to, kind }: GraphEdge): string =>
+  `${from} -> ${to} [class="${kind}"${kind === 'order' ? '' : ', style=dashed'}];`;
 
-/** A DOT string: line ends are Graphviz's `\n`; a backslash of the text is no escape of its own. */
+/** A DOT string: line ends are Graphviz's `\n`; a backslash or an entity of the text is no escape of its own. */
 const quoted = (text: string): string =>
-  `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
+  `"${text.replaceAll('&', '&amp;').replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;

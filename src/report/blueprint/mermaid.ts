@@ -6,7 +6,7 @@ export function mermaidOf({ clusters, nodes, edges }: PlanGraph): string {
   const inside = (cluster: string | null): string[] =>
     nodes.filter((node) => node.cluster === cluster).map((node) => `    ${nodeText(node)}`);
   return [
-    'flowchart LR',
+    'flowchart TB',
     ...clusters.flatMap(({ id, label }) => [`  subgraph ${id}["${literal(label)}"]`, ...inside(id), '  end']),
     ...inside(null),
     ...edges.map((edge) => `  ${edgeText(edge)}`),
@@ -30,18 +30,18 @@ const SHAPES: Record<NodeKind, readonly [string, string]> = {
   flag: ['>', ']'],
   step: ['[', ']'],
   gate: ['{{', '}}'],
+  junction: ['((', '))'],
   end: ['((', '))'],
 };
 
 function nodeText({ id, kind, lines }: GraphNode): string {
   const [open, close] = SHAPES[kind];
+  // An empty label is none: Mermaid would show the id.
+  if (lines.length === 0) return `${id}${open}" "${close}`;
   return `${id}${open}"${lines.map(literal).join('<br/>')}"${close}`;
 }
 
-function edgeText({ from, to, kind, label }: GraphEdge): string {
-  const arrow = kind === 'order' ? '-->' : '-.->';
-  return label === null ? `${from} ${arrow} ${to}` : `${from} ${arrow}|"${literal(label)}"| ${to}`;
-}
+const edgeText = ({ from, to, kind }: GraphEdge): string => `${from} ${kind === 'order' ? '-->' : '-.->'} ${to}`;
 
 /** Mermaid reads HTML and Markdown in labels, and takes its own entities (`#35;`) for what should be neither. */
 const literal = (text: string): string =>

@@ -39,7 +39,10 @@ function beforeSteps(phase: Phase, { gates }: BlueprintInput): string[] {
   return [
     ...gates.filter(({ gate }) => gate === `${phase.name}/before`).map(gateSentence),
     ...phase.preconditions.map((condition) => `It begins once ${named(condition)}.`),
-    ...phase.guards.map((guard) => `All the while ${named(guard)} must hold; if not, everything is rolled back.`),
+    ...phase.guards.map(
+      (guard) =>
+        `All the while “${guard.name}” must hold (${conditionWords(guard)}); if not, everything is rolled back.`,
+    ),
   ];
 }
 

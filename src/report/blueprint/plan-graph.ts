@@ -16,7 +16,7 @@ export interface GraphCluster {
   kind: 'services' | 'database' | 'phase';
   label: string;
 }
-export type NodeKind = 'service' | 'table' | 'flag' | 'step' | 'gate' | 'end';
+export type NodeKind = 'service' | 'table' | 'flag' | 'step' | 'gate' | 'junction' | 'end';
 export interface GraphNode {
   id: string;
   kind: NodeKind;
@@ -27,9 +27,11 @@ export interface GraphNode {
 export interface GraphEdge {
   from: string;
   to: string;
-  /** `order`: comes after. `acts`: a step on a table or flag. `depends`: a service on another. */
+  /**
+   * `order`: comes after. `acts`: from a table or flag to the first step that acts on it; all others name it in their
+   * lines, or nobody could follow the lines any more. `depends`: a service on another.
+   */
   kind: 'order' | 'acts' | 'depends';
-  label: string | null;
 }
 
 /** Names of people's making never become ids: those are numbered. */
@@ -51,8 +53,8 @@ export function planGraph(input: BlueprintInput): PlanGraph {
   addServices(graph, ids, input);
   addTables(graph, ids, input);
   const ends = addPhases(graph, ids, input);
-  graph.nodes.push({ id: 'end', kind: 'end', lines: ['completed'], cluster: null });
-  for (const from of ends) graph.edges.push({ from, to: 'end', kind: 'order', label: null });
+  graph.nodes.push({ id: 'completed', kind: 'end', lines: ['completed'], cluster: null });
+  for (const from of ends) graph.edges.push({ from, to: 'completed', kind: 'order' });
   return graph;
 }
 
@@ -71,7 +73,7 @@ function addServices(graph: PlanGraph, ids: Ids, { plan }: BlueprintInput): void
   }
   for (const [name, { dependsOn }] of services) {
     for (const other of dependsOn) {
-      graph.edges.push({ from: ids.of('service', name), to: ids.of('service', other), kind: 'depends', label: null });
+      graph.edges.push({ from: ids.of('service', name), to: ids.of('service', other), kind: 'depends' });
     }
   }
 }
@@ -102,12 +104,27 @@ function addPhases(graph: PlanGraph, ids: Ids, input: BlueprintInput): string[] 
     for (const gate of gates.filter(({ gate: name }) => name === `${phase.name}/before`)) {
       before = [addGate(graph, ids, { gate, cluster, after: before })];
     }
-    before = addSteps(graph, ids, { input, phase, cluster, before });
+    before = addSteps(graph, ids, { input, phase, cluster, before: joined(graph, ids, phase, before) });
     for (const gate of gates.filter(({ gate: name }) => name === `${phase.name}/after`)) {
       before = [addGate(graph, ids, { gate, cluster, after: before })];
     }
   }
   return before;
+}
+
+/** Where many steps follow on many, they meet in one point: else each would have a line to each. */
+function joined(
+  graph: PlanGraph,
+  ids: Ids,
+  { name, steps }: BlueprintInput['plan']['spec']['phases'][number],
+  before: readonly string[],
+): string[] {
+  const first = steps.filter(({ needs }) => needs.length === 0);
+  if (before.length < 2 || first.length < 2) return [...before];
+  const id = ids.of('junction', name);
+  graph.nodes.push({ id, kind: 'junction', lines: [], cluster: null });
+  for (const from of before) graph.edges.push({ from, to: id, kind: 'order' });
+  return [id];
 }
 
 function addGate(
@@ -116,9 +133,8 @@ function addGate(
   { gate, cluster, after }: { gate: Gate; cluster: string; after: readonly string[] },
 ): string {
   const id = ids.of('gate', gate.gate);
-  const who = gate.roles.length === 0 ? 'anyone' : gate.roles.join(' or ');
-  graph.nodes.push({ id, kind: 'gate', lines: [gate.gate, `approval by ${gate.min} of ${who}`], cluster });
-  for (const from of after) graph.edges.push({ from, to: id, kind: 'order', label: null });
+  graph.nodes.push({ id, kind: 'gate', lines: [gate.gate, approvalWords(gate)], cluster });
+  for (const from of after) graph.edges.push({ from, to: id, kind: 'order' });
   return id;
 }
 
@@ -142,31 +158,43 @@ function addSteps(
   for (const step of phase.steps) {
     const id = ids.of('step', step.id);
     const gate = input.gates.find((one) => one.step === step.id);
+    const flag = 'flag' in step ? step.flag : null;
     const lines =
       gate === undefined
-        ? [step.id, step.uses]
-        : [gate.gate, `approval by ${gate.min} of ${gate.roles.length === 0 ? 'anyone' : gate.roles.join(' or ')}`];
+        ? [step.id, step.uses, ...(flag === null ? [] : [flag]), ...tableLines(step.id, input)]
+        : [gate.gate, approvalWords(gate)];
     graph.nodes.push({ id, kind: gate === undefined ? 'step' : 'gate', lines, cluster });
     const after = step.needs.length === 0 ? before : step.needs.map((need) => ids.of('step', need));
-    for (const from of after) graph.edges.push({ from, to: id, kind: 'order', label: null });
-    addActs(graph, ids, { input, step: step.id, id, flag: 'flag' in step ? step.flag : null });
+    for (const from of after) graph.edges.push({ from, to: id, kind: 'order' });
+    addActs(graph, ids, { tables: input.tables.get(step.id) ?? [], id, flag });
   }
   return phase.steps.filter(({ id }) => !needed.has(id)).map(({ id }) => ids.of('step', id));
+}
+
+/** What a step acts on, with the strongest lock that it takes there, where that is known. */
+function tableLines(step: string, input: BlueprintInput): string[] {
+  const statements = statementsOf(step, input);
+  return (input.tables.get(step) ?? []).map((table) => {
+    const lock = statements === null ? null : strongestLock(statements, table);
+    return lock === null ? `${tableName(table)} of ${table.database}` : `${tableName(table)}: ${lock.mode}`;
+  });
 }
 
 function addActs(
   graph: PlanGraph,
   ids: Ids,
-  { input, step, id, flag }: { input: BlueprintInput; step: string; id: string; flag: string | null },
+  { tables, id, flag }: { tables: readonly StepTable[]; id: string; flag: string | null },
 ): void {
-  const statements = statementsOf(step, input);
-  for (const table of input.tables.get(step) ?? []) {
-    const lock = statements === null ? null : strongestLock(statements, table);
-    graph.edges.push({ from: id, to: ids.of('table', tableKey(table)), kind: 'acts', label: lock?.mode ?? null });
+  const flagId = flag === null ? null : ids.of('flag', flag);
+  if (flag !== null && flagId !== null && !graph.nodes.some((node) => node.id === flagId))
+    graph.nodes.push({ id: flagId, kind: 'flag', lines: [flag], cluster: null });
+  const of = tables.map((table) => ids.of('table', tableKey(table)));
+  for (const from of flagId === null ? of : [...of, flagId]) {
+    const isFirst = !graph.edges.some((edge) => edge.kind === 'acts' && edge.from === from);
+    if (isFirst) graph.edges.push({ from, to: id, kind: 'acts' });
   }
-  if (flag === null) return;
-  const to = ids.of('flag', flag);
-  if (!graph.nodes.some((node) => node.id === to))
-    graph.nodes.push({ id: to, kind: 'flag', lines: [flag, 'flag'], cluster: null });
-  graph.edges.push({ from: id, to, kind: 'acts', label: null });
+}
+
+function approvalWords({ min, roles }: Gate): string {
+  return `approval by ${min} of ${roles.length === 0 ? 'anyone' : roles.join(' or ')}`;
 }
