@@ -10,7 +10,8 @@ function isOwn({ of, name, properties }: CatalogObject): boolean {
   if (OWN_NAME.test(name) || OWN_NAME.test(of)) return true;
   const { columns } = properties;
   // An index or a constraint of a retired column alone goes and comes with it.
-  return Array.isArray(columns) && columns.length > 0 && columns.every((column) => OWN_NAME.test(String(column)));
+  if (!Array.isArray(columns) || columns.length === 0) return false;
+  return columns.every((column) => typeof column === 'string' && OWN_NAME.test(column));
 }
 
 /** The schema as people know it: without what is ours. */

@@ -35,7 +35,7 @@ export class SchemaSnapshots {
   /** Keeps a schema and drops the oldest over the bound. False where there is no home ledger yet, or it is too large. */
   async keep(database: string, { digest, snapshot }: SeenSchema): Promise<boolean> {
     // Which object it is (its OID) means nothing in another database of the same schema.
-    const objects = JSON.stringify([...snapshot.values()].map(({ identity: _, ...object }) => object));
+    const objects = JSON.stringify([...snapshot.values()].map((object) => ({ ...object, identity: undefined })));
     if (Buffer.byteLength(objects) > SNAPSHOT_BYTES_MAX || !(await this.#isThere())) return false;
     await this.#home.query(
       `INSERT INTO switchback.schema_snapshots (digest, database, objects) VALUES ($1, $2, $3)
