@@ -310,3 +310,26 @@ test('a table with several foreign keys, and several tables: one lock on clients
   await undone;
   expect(await schema()).toEqual(before);
 });
+
+test('a partition goes though others refer to its table and gave it an index; a large one with its rows', async () => {
+  const { step, sql, schema, name } = await room('SELECT 1');
+  const empty = await schema();
+  await sql(`CREATE TABLE log (id int PRIMARY KEY, text text) PARTITION BY RANGE (id);
+    CREATE TABLE notes (log int REFERENCES log)`);
+  const made = step(`CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (0) TO (100000);
+    CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM (100000) TO (200000)`);
+  await bench.up(made);
+  await sql(`INSERT INTO log SELECT i, repeat('x', 200) FROM generate_series(1, 8000) i; INSERT INTO log VALUES (100001, 'y');
+    CREATE INDEX theirs ON log (text)`);
+  await bench.down(made);
+  await sql('DROP INDEX theirs; DROP TABLE notes; DROP TABLE log');
+  expect(await schema()).toEqual(empty);
+  expect(
+    await bench.query(
+      `SELECT "table", count(*) FROM switchback.rescued WHERE "schema" = '${name}' GROUP BY 1 ORDER BY 1`,
+    ),
+  ).toEqual([
+    { table: 'log_1', count: '8000' },
+    { table: 'log_2', count: '1' },
+  ]);
+});

@@ -81,9 +81,19 @@ function invertCreated(difference: CatalogDifference, inverse: Inverse, now: Cat
     if (object.kind === 'column' && widened.has(of)) {
       inverse.irreversible.push(`${describeObject(object)} was added to a view, and a view can't lose a column`);
     } else if (!fromParent(object) && !(attached.has(of) && object.kind === 'trigger')) {
-      inverse.moves.push(...foreignKeysFirst(object, now), dropMove(object, dropSql(object)));
+      inverse.moves.push(...foreignKeysFirst(object, now), ...detachFirst(object), dropMove(object, dropSql(object)));
     }
   }
+}
+
+/** A partition of a table that foreign keys refer to can't be dropped as long as it is one. */
+function detachFirst(object: CatalogObject): Move[] {
+  if (object.kind !== 'table' || object.properties['partitionBound'] === null) return [];
+  const table = quoteTable(object.schema, object.name);
+  // Parents are printed as `regclass`, so they are quoted already.
+  return (object.properties['parents'] as string[]).map((parent) =>
+    moveOf(object, `ALTER TABLE ${parent} DETACH PARTITION ${table}`),
+  );
 }
 
 /** Dropping a table locks every table that it refers to: where they are several, one after the other. */

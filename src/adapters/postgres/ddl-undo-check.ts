@@ -1,6 +1,7 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { type CatalogObject, type CatalogSnapshot, catalogKey, describeObject } from './catalog.ts';
 import { catalogDifference, topLevel } from './catalog-difference.ts';
+import { fromParent } from './catalog-inverse.ts';
 import type { MadeObjects } from './catalog-made.ts';
 import { isRelation, isRoutine } from './catalog-move.ts';
 import { scaffoldName } from './catalog-restore.ts';
@@ -34,7 +35,7 @@ export function strangersIn(
     (object) =>
       !isRoutine(object) &&
       object.of !== '' &&
-      object.properties['inherited'] !== true &&
+      !fromParent(object) &&
       !recorded.has(catalogKey(object)) &&
       tables.some(({ schema, name }) => schema === object.schema && name === object.of),
   );

@@ -12,7 +12,7 @@ import { isNothing, pendingUndo } from './ddl-undo-plan.ts';
 import { renameInDualWrites } from './dual-write.ts';
 import { quoteTable } from './identifier.ts';
 import { ConcurrentChange } from './lock-ladder.ts';
-import { beginRescue, type RescueKey, showRescued } from './rescue.ts';
+import { beginRescue, detachedTables, type RescueKey, showRescued } from './rescue.ts';
 import { inSavepoint } from './table-expressions.ts';
 
 export type Round =
@@ -49,7 +49,7 @@ export async function undoRound(work: DdlWork, { transaction, at, lockTimeoutMs 
   const version = await catalogVersion(transaction, done.scope);
   const copying = await showRescued(transaction, { record, at });
   if (copying !== null) return { next: 'copy', rescue: copying };
-  const statement = new StatementUndo(up, at);
+  const statement = new StatementUndo(up, at, detachedTables(record));
   const look = statement.judge(await catalogSnapshot(transaction, done.scope));
   if (look.moves.length === 0) {
     await recordUndone(work, transaction, up, at);
@@ -85,11 +85,14 @@ class StatementUndo {
   readonly #net: CatalogDifference;
   readonly #made: MadeObjects;
   readonly #recorded: ReadonlySet<string> | null;
+  /** What they had from a parent looks like their own now; it was looked at before they left it. */
+  readonly #detached: ReadonlySet<string>;
 
-  constructor({ done }: DdlDetail, at: number) {
+  constructor({ done }: DdlDetail, at: number, detached: ReadonlySet<string>) {
     const differences = done.map(({ difference }) => difference);
     const own = done[at] as DoneStatement;
     this.#at = at;
+    this.#detached = detached;
     this.#done = own;
     this.#net = netDifference(own.difference, differences.slice(0, at));
     this.#made = MadeObjects.ever(differences);
@@ -100,7 +103,8 @@ class StatementUndo {
   judge(now: CatalogSnapshot): Look {
     const { pending, drift } = pendingUndo(this.#net, now, this.#made);
     if (drift.length > 0) throw drifted(this.#at, drift);
-    const strangers = this.#recorded === null ? [] : strangersIn(pending.created, now, this.#recorded);
+    const looked = pending.created.filter(({ schema, name }) => !this.#detached.has(quoteTable(schema, name)));
+    const strangers = this.#recorded === null ? [] : strangersIn(looked, now, this.#recorded);
     if (strangers.length > 0) throw wouldLose(this.#at, inWords(strangers));
     if (isNothing(pending)) return { now, pending, moves: [] };
     const { moves, irreversible } = invertDifference(pending, now);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Queryable } from './database.ts';
 import type { DdlWork } from './ddl-record.ts';
+import { quoteTable } from './identifier.ts';
 import type { StepRecord } from './step-ledger.ts';
 
 /** What the ledger knows of values that are being copied before their column or table goes. */
@@ -59,3 +60,11 @@ export async function recordRescue(
 /** How many values, and rows of tables, this step's undo has copied. */
 export const rescuedCount = (record: StepRecord): number =>
   Object.values(readRescues(record)).reduce((sum, { values }) => sum + values, 0);
+
+/** Tables that left their parents to have their rows copied, by their quoted names. */
+export const detachedTables = (record: StepRecord): ReadonlySet<string> =>
+  new Set(
+    Object.values(readRescues(record))
+      .filter(({ hidden }) => hidden !== null)
+      .map(({ schema, table }) => quoteTable(schema, table)),
+  );

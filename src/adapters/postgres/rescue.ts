@@ -19,7 +19,7 @@ import {
 } from './rescue-state.ts';
 import type { StepRecord } from './step-ledger.ts';
 
-export { type RescueKey, rescuedCount } from './rescue-state.ts';
+export { detachedTables, type RescueKey, rescuedCount } from './rescue-state.ts';
 
 /**
  * Values that would go with a column or a table are copied into `switchback.rescued` first. A small table's are copied
