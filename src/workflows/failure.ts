@@ -1,4 +1,4 @@
-import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
 import type { FailureDetails, StatusError } from '../messages/index.ts';
 
 /** Ends a fiber of the run without an effect: the run turns round or continues as new. Never leaves the workflow. */
@@ -42,3 +42,12 @@ export const failWith = (
 
 /** Another run is registered in the ledger, or a reset brought this one back: it must register anew. */
 export const isFenced = (thrown: unknown): boolean => stepFailure(thrown, null)?.error.code === 'Fenced';
+
+/**
+ * The worker died while its activity was being interrupted: Temporal doesn't try such a one again, and tells of its
+ * missing heartbeat instead. It counts as interrupted; what it may have done is in the ledgers.
+ */
+export const isLost = (thrown: unknown): boolean =>
+  thrown instanceof ActivityFailure &&
+  thrown.cause instanceof TimeoutFailure &&
+  thrown.cause.timeoutType === 'HEARTBEAT';

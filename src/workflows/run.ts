@@ -3,7 +3,7 @@ import type { BeginResult, CheckedPlan, RecordedStep, RecordStepInput } from '..
 import type { AuditEvent, RunRef, StatusError } from '../messages/index.ts';
 import type { Kind, Risk } from '../plan/index.ts';
 import { local, remote } from './activities.ts';
-import { isFenced, Stop } from './failure.ts';
+import { isFenced, isLost, Stop } from './failure.ts';
 import { summaryOf } from './summary.ts';
 import { logEvent } from './log.ts';
 import { databasesOf, stepOf, type MigrationState, type StepProgress, startOver } from './state.ts';
@@ -155,7 +155,7 @@ export class Run {
         );
       } catch (error) {
         if (isFenced(error)) await this.register();
-        else if (!isCancellation(error)) throw error;
+        else if (!isCancellation(error) && !isLost(error)) throw error;
       }
     }
   }
