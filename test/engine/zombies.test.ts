@@ -95,7 +95,8 @@ test('an effect that outlives its terminated run commits before the next run loo
   await untilStatus(handle, ({ phases, error }) => error !== null || phases[0]?.steps[0]?.state === 'running');
   await expect
     .poll(
-      () => app.query(`SELECT 1 FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%' AND pid <> pg_backend_pid()`),
+      // In its safe form the check is added unvalidated first; it is the validation that looks at the row.
+      () => app.query(`SELECT 1 FROM pg_stat_activity WHERE query ~* '^ALTER .*VALIDATE CONSTRAINT "?slow'`),
       {
         timeout: 10_000,
       },
