@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { backfill } from '../../src/activities/backfill.ts';
 import { dualWrite } from '../../src/activities/dual-write.ts';
 import type { Effect } from '../../src/activities/effect.ts';
@@ -6,10 +6,11 @@ import { retire } from '../../src/activities/retire.ts';
 import { verify } from '../../src/activities/verify.ts';
 import type { Direction } from '../../src/messages/index.ts';
 import type { Kind, StepOf } from '../../src/plan/index.ts';
+import { oldTransactions } from '../../src/adapters/postgres/old-snapshots.ts';
 import { stepKinds } from '../../src/plan/steps/index.ts';
 import { type Postgres14, postgres14 } from '../harness/postgres-14.ts';
 import { type DdlBench, ddlBench } from './bench.ts';
-import { failure, kill, otherSession, ourWaiting } from './other-session.ts';
+import { failure, kill, otherSession, ourWaiting, until } from './other-session.ts';
 import { REVERSIBLE, TABLES } from './reversible.ts';
 
 /** The oldest version that we work with: what differs there is the catalog, NOT NULL without a name, and RETURNING. */
@@ -45,11 +46,13 @@ test('it is Postgres 14', async () => {
 
 let steps = 0;
 describe('rollback from the catalog', () => {
+  let before: unknown;
+  beforeAll(async () => {
+    before = await bench.schema();
+  });
   test.each(Object.entries(REVERSIBLE))('%s comes back', async (_name, sql) => {
-    const before = await bench.schema();
     const step = bench.step(sql, { id: `change-${++steps}` });
     await bench.up(step);
-    expect(await bench.schema()).not.toEqual(before);
     await bench.down(step);
     expect(await bench.schema()).toEqual(before);
   });
@@ -76,6 +79,62 @@ describe('indexes', () => {
   test('DROP INDEX CONCURRENTLY and back', async () => {
     const before = await bench.schema();
     const step = bench.step('DROP INDEX CONCURRENTLY users_email', { id: 'no-index' });
+    await bench.up(step);
+    expect(await bench.schema()).not.toEqual(before);
+    await bench.down(step);
+    expect(await bench.schema()).toEqual(before);
+  });
+});
+
+describe('who is in the way', () => {
+  test('a prepared transaction is named by its own name', async () => {
+    const other = await otherSession(bench);
+    await other.query(`BEGIN; UPDATE public.teams SET name = 'x'; PREPARE TRANSACTION 'transfer 1'`);
+    onTestFinished(async () => {
+      await other.query(`ROLLBACK PREPARED 'transfer 1'`).catch(() => undefined);
+    });
+    const named = Promise.withResolvers<string>();
+    const step = bench.step('ALTER TABLE teams ADD COLUMN more text', { id: 'prepared' });
+    const applied = bench.up(step, {
+      onNote: (note) => note.includes('"transfer 1"') && named.resolve(note),
+    });
+    expect(await named.promise).toContain('prepared transaction "transfer 1" (for');
+    const on = { as: 'build', schema: 'public', relation: 'teams' } as const;
+    expect(await oldTransactions(bench.database, '0', { on, olderThanMs: 0 })).toMatchObject([
+      { kind: 'prepared', application: 'transfer 1' },
+    ]);
+    await other.query(`ROLLBACK PREPARED 'transfer 1'`);
+    await applied;
+    await bench.down(step);
+  });
+
+  test('autovacuum gives way, though our tries are shorter than what it waits for by itself', async () => {
+    // A vacuum that takes hours where nobody disturbs it.
+    await bench.query(`CREATE TABLE public.vacuumed (id int) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+      INSERT INTO public.vacuumed SELECT generate_series(1, 50000); DELETE FROM public.vacuumed WHERE id % 2 = 0`);
+    await until(bench, `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'autovacuum: VACUUM%public.vacuumed%'`);
+    const step = bench.step('ALTER TABLE vacuumed ADD COLUMN more text', { id: 'vacuumed' });
+    await bench.up(step);
+    expect(bench.notes.filter((note) => note.includes('autovacuum worker'))).not.toEqual([]);
+    await bench.down(step);
+    await bench.query('DROP TABLE public.vacuumed');
+  });
+});
+
+describe('safe forms', () => {
+  test.each([
+    'ALTER TABLE large ADD CONSTRAINT one_n UNIQUE (n)',
+    'ALTER TABLE large ADD CONSTRAINT positive CHECK (n > 0)',
+    'ALTER TABLE large ALTER COLUMN n SET NOT NULL',
+    'ALTER TABLE large ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid()',
+    'ALTER TABLE large ADD COLUMN team_id int REFERENCES teams (id)',
+    'CREATE INDEX large_n ON large (n)',
+  ])('%s', async (sql) => {
+    await bench.query('CREATE TABLE IF NOT EXISTS public.large AS SELECT generate_series(1, 500) AS n');
+    await bench.query('ANALYZE public.large');
+    const before = await bench.schema();
+    const step = bench.step(sql, { id: `safe-${++steps}` });
     await bench.up(step);
     expect(await bench.schema()).not.toEqual(before);
     await bench.down(step);

@@ -32,6 +32,7 @@ const SETTINGS = [
   'unix_socket_directories=',
   'fsync=off',
   'max_prepared_transactions=5',
+  'autovacuum_naptime=1s',
   'shared_preload_libraries=pg_stat_statements',
 ];
 

@@ -29,15 +29,29 @@ export const BLOCKER_COLUMNS = `a.backend_start::text AS started, a.xact_start::
   a.application_name = current_setting('application_name') AND a.usename = current_user AS ours,
   extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start))::bigint AS age`;
 
-/** Who blocks the session `pid` right now. */
+/** Prepared transactions as pg_locks knows them: each holds the lock of its own number, and no session has it. */
+export const PREPARED = `SELECT l.virtualtransaction, p.gid, p.prepared, p.database FROM pg_prepared_xacts p
+  JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = p.transaction AND l.granted AND l.pid IS NULL`;
+
+/** Who blocks the session `pid` right now. A prepared transaction is named where its lock is found too. */
 export async function blockersOf(queryable: Queryable, pid: string): Promise<Blocker[]> {
   const rows = await queryable.query(
-    `SELECT DISTINCT b.pid, ${BLOCKER_COLUMNS}
-     FROM unnest(pg_blocking_pids($1::int)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid`,
+    `WITH b AS MATERIALIZED (SELECT DISTINCT unnest(pg_blocking_pids($1::int)) AS pid),
+     prepared AS (
+       SELECT DISTINCT p.gid, p.prepared FROM pg_locks w
+       JOIN pg_locks h ON h.pid IS NULL AND h.granted AND h.locktype = w.locktype
+         AND (h.database, h.relation) IS NOT DISTINCT FROM (w.database, w.relation)
+       JOIN (${PREPARED}) p ON p.virtualtransaction = h.virtualtransaction
+       WHERE w.pid = $1::int AND NOT w.granted
+     )
+     SELECT b.pid::text AS pid, ${BLOCKER_COLUMNS} FROM b LEFT JOIN pg_stat_activity a ON a.pid = b.pid WHERE b.pid <> 0
+     UNION ALL
+     SELECT '0', NULL, p.prepared::text, NULL, coalesce(p.gid, 'unknown'), 'prepared', NULL, false,
+       extract(epoch FROM clock_timestamp() - p.prepared)::bigint
+     FROM b LEFT JOIN prepared p ON true WHERE b.pid = 0`,
     [pid],
   );
-  const prepared = rows.some((row) => row['pid'] === '0') ? await preparedBefore(queryable, pid) : [];
-  return [...rows.filter((row) => row['pid'] !== '0' || prepared.length === 0).map(blockerOf), ...prepared];
+  return rows.map(blockerOf);
 }
 
 export function blockerOf(row: Record<string, string | null>): Blocker {
@@ -59,19 +73,6 @@ function kindOf({ pid, type, ours, query }: Record<string, string | null>): Bloc
   // Without the rights to see it, a session's type is hidden: ending it is refused by Postgres where it isn't allowed.
   if (type !== null && type !== undefined && type !== 'client backend') return 'system';
   return ours === 't' ? 'ours' : 'client';
-}
-
-/** Prepared transactions with a lock on what the session `pid` waits for. */
-async function preparedBefore(queryable: Queryable, pid: string): Promise<Blocker[]> {
-  const rows = await queryable.query(
-    `SELECT DISTINCT p.gid AS application, extract(epoch FROM clock_timestamp() - p.prepared)::bigint AS age
-     FROM pg_locks w JOIN pg_locks h ON h.pid IS NULL AND h.granted AND h.database IS NOT DISTINCT FROM w.database
-         AND h.relation IS NOT DISTINCT FROM w.relation AND h.locktype = w.locktype
-       JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction
-     WHERE w.pid = $1::int AND NOT w.granted`,
-    [pid],
-  );
-  return rows.map((row) => blockerOf({ ...row, pid: '0', state: 'prepared' }));
 }
 
 /** Ends these very sessions: a pid that belongs to another session by now is left alone. Answers with how many. */

@@ -1,4 +1,4 @@
-import { type Blocker, BLOCKER_COLUMNS, blockerOf } from './blockers.ts';
+import { type Blocker, BLOCKER_COLUMNS, blockerOf, PREPARED } from './blockers.ts';
 import type { Queryable } from './database.ts';
 
 /** From this age on, transactions are named that a concurrent build or drop of an index will have to wait for. */
@@ -46,8 +46,8 @@ export async function oldTransactions(
        UNION ALL
        SELECT '0', NULL, p.prepared::text, NULL, p.gid, 'prepared', NULL, false,
          extract(epoch FROM clock_timestamp() - p.prepared)::bigint
-       FROM pg_prepared_xacts p WHERE p.database = current_database()
-         AND '-1/' || p.transaction IN (SELECT virtualtransaction FROM holders WHERE pid IS NULL)
+       FROM (${PREPARED}) p WHERE p.database = current_database()
+         AND p.virtualtransaction IN (SELECT virtualtransaction FROM holders WHERE pid IS NULL)
      ) AS t
      WHERE since::timestamptz <= clock_timestamp() - $4::float8 * interval '1 ms' ORDER BY since::timestamptz`,
     [schema, relation, (as === 'build' ? WRITES : USES).map((mode) => `${mode}Lock`), olderThanMs, pid, as === 'build'],
