@@ -16,15 +16,25 @@ const table = (fields: Partial<RelationFacts> = {}): RelationFacts =>
     constraints: [],
     indexes: [],
     partitions: [],
+    replicatedBy: [],
+    rowSecurity: { enabled: false, forced: false },
+    owned: true,
     of: null,
     ...fields,
   }) as unknown as RelationFacts;
-const factsOf = (relation: RelationFacts): SchemaFacts =>
-  ({ serverVersion: 180_000, relations: [relation], functions: [] }) as unknown as SchemaFacts;
-function formOf(sql: string, relation = table()) {
+const TOKEN = { schema: 'app', name: 'token', kind: 'domain', domain: { base: 'uuid', constrained: true } };
+const factsOf = (...relations: RelationFacts[]): SchemaFacts =>
+  ({
+    serverVersion: 180_000,
+    relations,
+    functions: [],
+    types: [TOKEN],
+    role: { bypassesRowSecurity: false },
+  }) as unknown as SchemaFacts;
+function formOf(sql: string, relation = table(), ...others: RelationFacts[]) {
   const [statement] = statementsOf(sql);
   if (statement === undefined) throw new Error('no statement');
-  return safeForm(statement, 'app', factsOf(relation));
+  return safeForm(statement, 'app', factsOf(relation, ...others));
 }
 const texts = (sql: string, relation?: RelationFacts): string[] | null =>
   formOf(sql, relation)?.units.map((unit) => unit.text) ?? null;
@@ -79,6 +89,40 @@ describe('a statement runs as written', () => {
       }),
     ],
   ])('%s', (_name, sql, relation) => expect(formOf(sql, relation)).toBeNull());
+});
+
+describe('rows that an UPDATE can’t fill, or must not, get their value from the statement as written', () => {
+  const FILLED = 'ALTER TABLE users ADD COLUMN a uuid DEFAULT gen_random_uuid()';
+  const child = { schema: 'app', name: 'heirs' };
+  const below = [{ ...child, parent: { schema: 'app', name: 'users' }, leaf: true }];
+  const heir = table({ ...child, columns: [{ name: 'a' }] } as unknown as Partial<RelationFacts>);
+  const published = {
+    replicatedBy: ['others'],
+    standing: { replicaIdentity: 'default' },
+  } as unknown as Partial<RelationFacts>;
+  const key = { name: 'users_pkey', kind: 'primary' } as RelationFacts['constraints'][number];
+
+  test('a published table needs something to know its rows by', () => {
+    expect(formOf(FILLED, table(published))).toBeNull();
+    expect(formOf(FILLED, table({ ...published, constraints: [key] }))?.units).toHaveLength(2);
+  });
+  test('a domain that checks its values takes no NULL meanwhile', () => {
+    expect(formOf(FILLED.replace('uuid', 'token'))).toBeNull();
+  });
+  test('an heir’s own column keeps the values that it has', () => {
+    expect(formOf(FILLED, table({ partitions: below }), heir)).toBeNull();
+    expect(formOf(FILLED, table({ partitions: below }), table(child))?.units).toHaveLength(2);
+  });
+  test('policies hide rows from the owner only where they are forced', () => {
+    expect(formOf(FILLED, table({ rowSecurity: { enabled: true, forced: true } }))).toBeNull();
+    expect(formOf(FILLED, table({ rowSecurity: { enabled: true, forced: false } }))?.units).toHaveLength(2);
+  });
+  test('a partition’s primary key is taken over', () => {
+    const add = 'ALTER TABLE users ADD PRIMARY KEY (email)';
+    const parent = table({ kind: 'partitioned', partitions: below, columns: [] });
+    expect(formOf(add, parent, table({ ...child, constraints: [key] }))).toBeNull();
+    expect(formOf(add, parent, table(child))).not.toBeNull();
+  });
 });
 
 test('a function that nobody knows may give another value for each row', () => {

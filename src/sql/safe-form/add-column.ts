@@ -2,6 +2,7 @@ import { deparse } from '../deparse.ts';
 import type { SqlNode } from '../parser.ts';
 import { checkForm, foreignKeyForm } from './constraint.ts';
 import { alter, alterAs, type AlteredTable } from './altered-table.ts';
+import { canBeFilled } from './fillable.ts';
 import { notNullForm } from './not-null.ts';
 import { serialDefault, withoutSerial } from './serial.ts';
 import { beforeConstraints, type WrittenCommand } from './splice.ts';
@@ -27,6 +28,7 @@ export function addColumnForm(written: WrittenCommand, table: AlteredTable): Saf
   const fills = serial !== null || (stated !== undefined && isVolatile(stated, table.schema, table.facts));
   const apart = constraints.filter(({ contype }) => APART.includes(String(contype)));
   if (!fills && apart.length === 0) return null;
+  if (fills && !canBeFilled(withoutSerial(column), name, table)) return null;
   const isNotNull = constraints.find(({ contype }) => contype === 'CONSTR_NOTNULL');
   const first = fills
     ? filledColumn(written, { column, name, value: serial?.value ?? stated, table })

@@ -115,7 +115,11 @@ const PLAIN_NAME = 'index_that_is_there';
 function partitionedUnits(constraint: SqlNode, table: AlteredTable, body: string | null): SafeUnit[] | null {
   const { relation, facts } = table;
   if (table.node['inh'] !== true) return null;
-  if (relation.partitions.some((part) => relationOf(facts, part.schema, part.name)?.kind === 'foreign')) return null;
+  const below = relation.partitions.flatMap((part) => relationOf(facts, part.schema, part.name) ?? []);
+  if (below.some(({ kind }) => kind === 'foreign')) return null;
+  // A table has one primary key: the statement as written takes over that of a partition.
+  const hasPrimary = below.some(({ constraints }) => constraints.some(({ kind }) => kind === 'primary'));
+  if (constraint['contype'] === 'CONSTR_PRIMARY' && hasPrimary) return null;
   const units: SafeUnit[] = [];
   const add = (...more: readonly (SafeUnit | string | null)[]): boolean => {
     const written = unitsOf(...more);
@@ -131,16 +135,16 @@ function partitionedUnits(constraint: SqlNode, table: AlteredTable, body: string
       return head === undefined || body === null ? null : `${head} ${body}`;
     });
   };
-  const below = (parent: Name, parentName: string): boolean =>
+  const addBelow = (parent: Name, parentName: string): boolean =>
     children(relation, parent).every((child) => {
       const name = chosenName(constraint, child, table);
       const on = { ...table, node: rangeVar(child) };
       const made = child.leaf
         ? add(indexSql(constraint, rangeVar(child), { name, concurrently: true }), takeOver(on, constraint, name))
-        : add(onParentAlone(child, name)) && below(child, name);
+        : add(onParentAlone(child, name)) && addBelow(child, name);
       const parentIndex = { schema: parent.schema, name: parentName };
       return made && add(attachIndex(parentIndex, { schema: child.schema, name }));
     });
   const name = text(constraint['conname']) ?? chosenName(constraint, relation, table);
-  return add(onParentAlone(relation, name)) && below(relation, name) ? units : null;
+  return add(onParentAlone(relation, name)) && addBelow(relation, name) ? units : null;
 }
