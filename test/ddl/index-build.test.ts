@@ -32,6 +32,14 @@ describe('CREATE INDEX CONCURRENTLY', () => {
     expect(await bench.schema()).toEqual(before);
   });
 
+  test('columns may be written with the name of their table', async () => {
+    const bench = await ddlBench(USERS);
+    await bench.up(
+      appStep(bench, 'CREATE INDEX CONCURRENTLY users_email ON users (lower(users.email)) WHERE users.age > 3'),
+    );
+    expect(await valid(bench)).toEqual([{ valid: 't' }]);
+  });
+
   test('killed half-way: the invalid index is built anew', async () => {
     const bench = await ddlBench(USERS);
     const holder = await otherSession(bench);

@@ -31,25 +31,28 @@ export async function findRelation(session: Queryable, schema: string, name: str
   return { table: row['table'] ?? null, definition: row['definition'] ?? null, valid: row['valid'] === 't' };
 }
 
-const SHAPE = 'switchback_shape';
+const SHAPE_INDEX = 'switchback_shape_index';
 /** The table's lock is needed for a moment only; whoever holds it exclusively is waited for by trying again. */
 const SHAPE_LOCK_TIMEOUT_MS = 2_000;
 
 /**
  * How Postgres would print the index: it is made on an empty copy of the table, which is rolled back. So the
- * comparison with an index that is there is Postgres's own, whatever way the statement is written.
+ * comparison with an index that is there is Postgres's own, whatever way the statement is written. The copy has the
+ * table's name: columns may be written with it.
  */
 export async function expectedDefinition(transaction: Queryable, schema: string, index: IndexBuild): Promise<string> {
+  const shape = quoteTable('pg_temp', index.table);
   await transaction.query(
     `SAVEPOINT shape; SET LOCAL search_path = ${quoteIdentifier(schema)}; SET LOCAL lock_timeout = ${SHAPE_LOCK_TIMEOUT_MS};
-     CREATE TEMP TABLE ${SHAPE} (LIKE ${quoteTable(index.schema, index.table)});
-     CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX ${SHAPE}_index ON pg_temp.${SHAPE} ${index.rest};
+     CREATE TEMP TABLE ${shape} (LIKE ${quoteTable(index.schema, index.table)});
+     CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX ${SHAPE_INDEX} ON ${shape} ${index.rest};
      SET LOCAL search_path = pg_catalog`,
   );
   const [row] = await transaction.query(
     `SELECT ${DEFINITION} AS definition FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
      JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
-     WHERE i.indrelid = 'pg_temp.${SHAPE}'::regclass`,
+     WHERE i.indrelid = $1::regclass`,
+    [shape],
   );
   await transaction.query('ROLLBACK TO SAVEPOINT shape; RELEASE SAVEPOINT shape');
   return row?.['definition'] ?? '';

@@ -17,7 +17,7 @@ export interface ObservedTransaction {
 
 const CHANGES_SCHEMA = /^\s*(ALTER|COMMENT|CREATE|DROP|GRANT|REFRESH|REVOKE|SECURITY)\b/i;
 /** What the engine builds for itself for a moment, to compare with. */
-const OWN_SHAPE = /\bswitchback_shape\b/;
+const OWN_SHAPE = /\bswitchback_shape_index\b/;
 
 /**
  * A database that remembers what every transaction on a connection of its own ran and which locks it held at its end:
