@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DdlBench, ddlBench } from './bench.ts';
+import { failure } from './other-session.ts';
 import { REVERSIBLE, TABLES } from './reversible.ts';
 
 /** One database for all of them: each leaves it as it found it, and the next one would notice if it didn't. */
@@ -55,6 +56,15 @@ describe('a partitioned table comes back with its partitions', () => {
     await upAndDown(bench(), sql);
     expect(await bench().query('SELECT count(*) FROM public.events')).toEqual([{ count: '2' }]);
   });
+});
+
+test('a check that a partition has already would go with its table’s: it stays as it is', async () => {
+  const bench = await ddlBench(`${PARTITIONED}; ALTER TABLE events_2025 ADD CONSTRAINT known CHECK (id > 0)`);
+  const before = await bench.schema();
+  const step = bench.step('ALTER TABLE events ADD CONSTRAINT known CHECK (id > 0)');
+  expect(await failure(bench.up(step))).toMatchObject({ code: 'NotReversible' });
+  await bench.down(step);
+  expect(await bench.schema()).toEqual(before);
 });
 
 test('statements that build on each other are undone from the last to the first', async () => {

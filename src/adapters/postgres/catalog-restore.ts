@@ -188,10 +188,15 @@ const parents: Restore = ({ before, after }, { renamed }) => {
 /** What a table gave to its heirs follows it back. Only what was there before and became a part of the parent's doesn't. */
 const followsParent: Restore = ({ before }, { attached }) =>
   attached?.has(quoteTable(before.schema, before.of)) === true ? [] : null;
-const becameInherited: Restore = (change, context) =>
-  change.before.kind === 'constraint' && 'pfux'.includes(text(change.before, 'type'))
-    ? followsParent(change, context)
-    : [];
+/** A partition's own check becomes its table's alone, and would go with that; an heir's stays its own as well. */
+const becameInherited: Restore = (change, context) => {
+  const { before, after } = change;
+  if (before.kind !== 'constraint') return [];
+  const isLost =
+    'pfux'.includes(text(before, 'type')) ||
+    (text(before, 'type') === 'c' && of(before, 'local') === true && of(after, 'local') === false);
+  return isLost ? followsParent(change, context) : [];
+};
 
 const ANY: Record<string, Restore> = {
   comment: ({ before }) => [commentSql(before, of(before, 'comment'))],
