@@ -22,6 +22,22 @@ test('options in a database’s URL come on top of ours, not instead of them', a
   }
 });
 
+test('what a role’s clients are limited to doesn’t end a session of ours that rests', async () => {
+  const room = await dataRoom('CREATE TABLE t (a int)');
+  const [settings, database] = [new Database('app', { url: room.url }), new Database('app', { url: room.url })];
+  const LIMITS = ['idle_in_transaction_session_timeout', 'idle_session_timeout', 'lock_timeout', 'transaction_timeout'];
+  try {
+    const name = new URL(room.url).pathname.slice(1);
+    for (const limit of LIMITS) await settings.query(`ALTER DATABASE "${name}" SET ${limit} = '7s'`);
+    const found = await database.session((session) =>
+      session.query('SELECT name, setting FROM pg_settings WHERE name = ANY ($1) ORDER BY name', [LIMITS]),
+    );
+    expect(found).toEqual(LIMITS.map((limit) => ({ name: limit, setting: '0' })));
+  } finally {
+    await Promise.all([settings.close(), database.close()]);
+  }
+});
+
 /** A pooler as far as startup goes: it lets `options` fall, or refuses it. */
 async function pooler(to: URL, answer: 'drops' | 'refuses'): Promise<URL> {
   const server = createServer((client) => {

@@ -26,7 +26,7 @@ export class PostgresError extends SwitchbackError {
   constructor(database: string, error: PgError & { code: string }) {
     const vanished = error.code === 'XX000' && /cache lookup failed|could not open relation/.test(error.message ?? '');
     const concurrent = error.code === 'XX000' && /tuple concurrently (updated|deleted)/.test(error.message ?? '');
-    const retry = vanished || concurrent || /^(40|53|55P03|57014|57P0|58)/.test(error.code);
+    const retry = vanished || concurrent || /^(25P03|25P04|40|53|55P03|57014|57P0|58)/.test(error.code);
     // `detail` and `where` can hold a row's values: they stay out of the message.
     super('StatementFailed', `${database}: ${error.message ?? 'unknown error'} (SQLSTATE ${error.code})`, {
       retry,

@@ -37,7 +37,19 @@ const SETTINGS: Readonly<Record<string, string>> = {
   // A chunk must see rows as they are when it changes them, whatever the database or role is set to.
   default_transaction_isolation: 'read committed',
 };
-const SESSION_SETTINGS = Object.entries(SETTINGS)
+/**
+ * What a role may have been given to keep its clients short. Our locks have limits of their own, and a session of ours
+ * rests while others hold what it waits for. Not asked for where a pooler drops them: they cost a retry, not a row.
+ */
+const NO_LIMITS: Readonly<Record<string, string>> = {
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+};
+/** The same, of Postgres 17 and later: older ones refuse a connection that names it. */
+const NO_TRANSACTION_TIMEOUT = `CASE WHEN current_setting('server_version_num')::int >= 170000
+  THEN set_config('transaction_timeout', '0', false) END`;
+const SESSION_SETTINGS = Object.entries({ ...NO_LIMITS, ...SETTINGS })
   .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
   .join(' ');
 const asText = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
@@ -160,7 +172,7 @@ export class Database implements Queryable {
     }
     try {
       const session = new Session(client, this.name);
-      const [row] = await session.query('SELECT pg_backend_pid()::text AS pid');
+      const [row] = await session.query(`SELECT pg_backend_pid()::text AS pid, ${NO_TRANSACTION_TIMEOUT}`);
       return await work({
         query: (sql, values) => session.query(sql, values),
         pid: String(row?.['pid']),
