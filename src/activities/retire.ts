@@ -41,7 +41,7 @@ export function retireWork(
     limits: LADDER,
     uses: usesName,
     signal,
-    onWait: (note) => report({ note, progress: null }),
+    onWait: (note) => report({ note, progress: null, blocked: true }),
   };
 }
 
