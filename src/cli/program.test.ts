@@ -18,7 +18,7 @@ async function play(...args: string[]): Promise<{ code: number; out: string; err
 
 describe('a wrong command line is exit code 2, on stderr alone', () => {
   it.each([
-    [['graph', 'plan.yaml'], "unknown command 'graph'"],
+    [['board', 'plan.yaml'], "unknown command 'board'"],
     [['board'], "unknown command 'board'"],
     [['aprove', 'x'], 'did you mean approve?'],
     [['help', 'board'], "unknown command 'board'"],

@@ -206,7 +206,7 @@ test('a worker killed between the commit of a drop and its answer: done once; an
   const lineage = await app.query("SELECT count(*) AS n FROM switchback.lineage WHERE kind = 'drop'");
   expect(lineage).toEqual([{ n: '2' }]);
   await app.close();
-});
+}, 120_000);
 
 test('a drop that is refused is held, not rolled back; nothing keeps in step afterwards, so the next migration may', async () => {
   const { engine, app } = await startHere();
