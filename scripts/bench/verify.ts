@@ -6,7 +6,7 @@ import { effectBench } from '../../test/harness/effect-context.ts';
 import { atMost, type Benchmark, timedMs } from './benchmark.ts';
 import { fillOf, SYNC, makePeople } from './people.ts';
 
-/** The chained hash of docs/performance.md: each column with its own seed and a value of its own for NULL. */
+/** A hash of the whole row, chained over its columns: each with its own seed and a value of its own for NULL. */
 const CHAINED_HASH = `SELECT count(*), bit_xor(hashint8extended(id, coalesce(hashtextextended(full_name,
   coalesce(hashtextextended(given_name, coalesce(hashtextextended(family_name, 3), 3)), 2)), 1))) FROM public.users`;
 
