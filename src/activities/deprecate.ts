@@ -1,15 +1,9 @@
-import {
-  listDeprecations,
-  recordDeprecation,
-  type RecordedDeprecation,
-  withdrawDeprecation,
-} from '../adapters/postgres/deprecations.ts';
+import { listDeprecations, recordDeprecation, withdrawDeprecation } from '../adapters/postgres/deprecations.ts';
 import { StepLedger } from '../adapters/postgres/step-ledger.ts';
+import type { RecordedDeprecation } from '../messages/index.ts';
 import type { Deps } from './deps.ts';
 import type { Effect, EffectContext, EffectInput } from './effect.ts';
 import { asFailure } from './run-effect.ts';
-
-export type { RecordedDeprecation };
 
 /** Puts the deprecation of an interface's version on record in the home ledger. Undone by taking it off again. */
 export const deprecate: Effect<'deprecate'> = {

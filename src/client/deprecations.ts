@@ -1,15 +1,7 @@
-/** A version of an interface that a migration has deprecated. Instants are in UTC: `2026-12-01T00:00:00Z`. */
-export interface Deprecation {
-  /** The migration that says so, and its step. */
-  migration: string;
-  step: string;
-  interface: string;
-  version: string;
-  /** Since when it is deprecated. */
-  at: string;
-  /** When it may go away. */
-  sunset: string;
-  link: string | null;
+import type { RecordedDeprecation } from '../messages/index.ts';
+
+/** A deprecation on record, with what a service answers. */
+export interface Deprecation extends RecordedDeprecation {
   /** What to answer with, as HTTP wants it: RFC 9745 and RFC 8594. `Link` only where there is a link. */
   headers: { Deprecation: string; Sunset: string; Link?: string };
 }

@@ -1,4 +1,5 @@
 export * from './decision.ts';
+export * from './deprecation.ts';
 export * from './failure.ts';
 export * from './live-check.ts';
 export * from './names.ts';

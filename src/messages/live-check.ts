@@ -15,6 +15,19 @@ export interface LiveCheck {
   schemas: Record<string, string>;
 }
 
+/** Postgres's table locks, weakest first. Source: PostgreSQL documentation, "Explicit Locking", table 13.2. */
+export const LOCK_MODES = [
+  'ACCESS SHARE',
+  'ROW SHARE',
+  'ROW EXCLUSIVE',
+  'SHARE UPDATE EXCLUSIVE',
+  'SHARE',
+  'SHARE ROW EXCLUSIVE',
+  'EXCLUSIVE',
+  'ACCESS EXCLUSIVE',
+] as const;
+export type LockMode = (typeof LOCK_MODES)[number];
+
 export interface DatabaseCheck {
   name: string;
   /** `18.4`; null where it can't be reached. */
@@ -75,8 +88,7 @@ export interface CheckedRun {
 export interface CheckedLock {
   schema: string;
   relation: string;
-  /** `ACCESS EXCLUSIVE` */
-  mode: string;
+  mode: LockMode;
   held: 'moment' | 'scan' | 'rewrite';
   /** Who waits while it is held. */
   waits: 'nobody' | 'DDL' | 'writers' | 'readers and writers';

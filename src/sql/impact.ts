@@ -1,15 +1,6 @@
-/** Postgres's table locks, weakest first. Source: PostgreSQL documentation, "Explicit Locking", table 13.2. */
-export const LOCK_MODES = [
-  'ACCESS SHARE',
-  'ROW SHARE',
-  'ROW EXCLUSIVE',
-  'SHARE UPDATE EXCLUSIVE',
-  'SHARE',
-  'SHARE ROW EXCLUSIVE',
-  'EXCLUSIVE',
-  'ACCESS EXCLUSIVE',
-] as const;
-export type LockMode = (typeof LOCK_MODES)[number];
+import { LOCK_MODES, type LockMode } from '../messages/index.ts';
+
+export { LOCK_MODES, type LockMode };
 
 /** What a statement does to whom while it runs. */
 export interface Impact {

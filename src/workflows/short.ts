@@ -1,8 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { Released } from '../activities/release.ts';
-import type { RecordedDeprecation } from '../activities/deprecate.ts';
-import type { LiveCheck } from '../messages/index.ts';
+import type { LiveCheck, RecordedDeprecation } from '../messages/index.ts';
 
 const { checkLive, releaseClaims, listDeprecations } = proxyActivities<
   Pick<Activities, 'checkLive' | 'releaseClaims' | 'listDeprecations'>

@@ -1,18 +1,5 @@
-import type { RunRef } from '../../messages/index.ts';
+import type { RecordedDeprecation, RunRef } from '../../messages/index.ts';
 import type { Queryable, Row } from './database.ts';
-
-/** A version of an interface that is deprecated, as a step put it on record in the home ledger. Instants in UTC. */
-export interface RecordedDeprecation {
-  migration: string;
-  step: string;
-  interface: string;
-  version: string;
-  /** Since when it is deprecated. */
-  at: string;
-  /** When it may go away. */
-  sunset: string;
-  link: string | null;
-}
 
 const INSTANT = `'YYYY-MM-DD"T"HH24:MI:SS"Z"'`;
 const COLUMNS = `migration, step, interface, interface_version, to_char(deprecated_at AT TIME ZONE 'UTC', ${INSTANT}) AS at,

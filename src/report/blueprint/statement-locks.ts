@@ -1,17 +1,5 @@
-import type { CheckedLock, CheckedStatement } from '../../messages/index.ts';
+import { type CheckedLock, type CheckedStatement, LOCK_MODES } from '../../messages/index.ts';
 import type { BlueprintInput } from './blueprint-input.ts';
-
-/** Postgres's table locks, weakest first. */
-const ORDER = [
-  'ACCESS SHARE',
-  'ROW SHARE',
-  'ROW EXCLUSIVE',
-  'SHARE UPDATE EXCLUSIVE',
-  'SHARE',
-  'SHARE ROW EXCLUSIVE',
-  'EXCLUSIVE',
-  'ACCESS EXCLUSIVE',
-];
 
 /** What a live check says of a `ddl` step's statements; null where nobody looked. */
 export function statementsOf(step: string, { live }: Pick<BlueprintInput, 'live'>): readonly CheckedStatement[] | null {
@@ -29,7 +17,7 @@ export function strongestLock(
     .flatMap(({ runs }) => runs)
     .flatMap((run) => run.locks)
     .filter((lock) => of === undefined || (lock.schema === of.schema && lock.relation === of.table));
-  return locks.toSorted((a, b) => ORDER.indexOf(b.mode) - ORDER.indexOf(a.mode))[0] ?? null;
+  return locks.toSorted((a, b) => LOCK_MODES.indexOf(b.mode) - LOCK_MODES.indexOf(a.mode))[0] ?? null;
 }
 
 const HELD = { moment: 'for a moment', scan: 'while it is read through', rewrite: 'while it is rewritten' };
