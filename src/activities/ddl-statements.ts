@@ -1,7 +1,7 @@
-import type { CatalogScope } from '../adapters/postgres/catalog.ts';
+import type { CatalogScope, RelationName } from '../adapters/postgres/catalog.ts';
 import type { DdlStatement, IndexBuild, PlannedStatement, RecordedUnit } from '../adapters/postgres/ddl-record.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import { SqlFault, type SqlNode, type Statement, statementsOf, tablesTouched, unseen } from '../sql/index.ts';
+import { SqlFault, type SqlNode, type Statement, statementsOf, tablesTouched, unseen, walkSql } from '../sql/index.ts';
 
 /** Reads a step's SQL into the statements of the plan; `decide` works out the units of one. Throws `PlanInvalid`. */
 export function plannedStatements(
@@ -49,7 +49,24 @@ export function ddlStatement(unit: RecordedUnit, schema: string, { number, ...pa
     const runs = { schema: index.schema, index: index.name, ifExists: node['missing_ok'] === true };
     return { ...base, scope: within(index.name, index.schema), runs: { as: 'index-drop', ...runs } };
   }
-  return { ...base, scope: scopeOf(statement, schema), runs: { as: 'transaction' } };
+  const refersTo = referredTo(statement, schema);
+  return {
+    ...base,
+    scope: scopeOf(statement, schema),
+    runs: { as: 'transaction' },
+    ...(refersTo.length > 0 && { refersTo }),
+  };
+}
+
+/** Tables that foreign keys in the statement refer to, in its order. */
+function referredTo({ node }: Statement, schema: string): RelationName[] {
+  const tables: RelationName[] = [];
+  walkSql(node, (kind, { contype, pktable }) => {
+    if (kind !== 'Constraint' || contype !== 'CONSTR_FOREIGN') return;
+    const { schemaname, relname } = pktable as SqlNode;
+    tables.push({ schema: typeof schemaname === 'string' ? schemaname : schema, name: String(relname) });
+  });
+  return tables;
 }
 
 function parsed(sql: string): Statement[] {

@@ -3,7 +3,7 @@ export { refuses, type RuleFinding, type StatementAnalysis } from './analysis.ts
 export { type Claim, claimsOf, claimsOfStep } from './claims.ts';
 export { ddlFaults } from './ddl-rules.ts';
 export { columnsOf, expressionFault } from './expression.ts';
-export { SqlFault, type SqlNode, type Statement, statementsOf } from './parser.ts';
+export { SqlFault, type SqlNode, type Statement, statementsOf, walkSql } from './parser.ts';
 export { evolve } from './evolve.ts';
 export { type RelationFacts, relationOf, type SchemaFacts, type TypeFacts } from './facts.ts';
 export { LOCK_MODES, type Impact, type LockImpact, type LockMode, whoWaits, type WorkImpact } from './impact.ts';

@@ -23,6 +23,7 @@ import { quoteIdentifier } from './identifier.ts';
 import { applyIndexBuild } from './index-build.ts';
 import { applyIndexDrop } from './index-drop.ts';
 import { cancellable, climbLadder, ConcurrentChange } from './lock-ladder.ts';
+import { lockFirst, takesOtherOrder } from './lock-order.ts';
 
 /**
  * Runs the statements that are not yet recorded as done, unit by unit, one transaction each, with what each changed in
@@ -112,9 +113,11 @@ async function applyInTransaction(work: DdlWork, statement: DdlStatement, last: 
       killBlockers: work.killBlockers,
       onWait: (note: string) => work.onWait(note),
     };
-    await climbLadder(climb, (lockTimeoutMs) =>
+    await climbLadder(climb, (lockTimeoutMs, tryNumber) =>
       cancellable(database, session.pid, signal, () =>
-        session.transaction((transaction) => tryStatement(work, { transaction, statement, last, lockTimeoutMs })),
+        session.transaction((transaction) =>
+          tryStatement(work, { transaction, statement, last, lockTimeoutMs, tryNumber }),
+        ),
       ),
     );
   });
@@ -125,14 +128,19 @@ interface Attempt {
   statement: DdlStatement;
   last: boolean;
   lockTimeoutMs: number;
+  tryNumber: number;
 }
 
-async function tryStatement(work: DdlWork, { transaction, statement, last, lockTimeoutMs }: Attempt): Promise<void> {
+async function tryStatement(
+  work: DdlWork,
+  { transaction, statement, last, lockTimeoutMs, tryNumber }: Attempt,
+): Promise<void> {
   const { detail } = await enterDdl(work, transaction);
   if (isDone(detail, statement)) return;
   const { scope } = statement;
   // Printing a definition takes the table's weakest lock: that too is waited for no longer than the ladder says.
   await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
+  if (takesOtherOrder(tryNumber)) await lockFirst(transaction, statement.refersTo ?? [], 'SHARE ROW EXCLUSIVE');
   // The version is read first: what changes between the two is noticed then, and looked at once more.
   const version = await catalogVersion(transaction, scope);
   const before = await catalogSnapshot(transaction, scope);

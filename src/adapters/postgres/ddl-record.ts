@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
 import type { ColumnFill } from '../../sql/index.ts';
-import { type CatalogObject, type CatalogScope } from './catalog.ts';
+import type { CatalogObject, CatalogScope, RelationName } from './catalog.ts';
 import { type CatalogDifference, compact } from './catalog-difference.ts';
 import type { Database, Queryable } from './database.ts';
 import type { KillBlockers, LadderLimits } from './lock-ladder.ts';
@@ -43,6 +43,8 @@ export interface DdlStatement {
   text: string;
   /** Where in the catalog it can have effects. */
   scope: CatalogScope;
+  /** Tables that its foreign keys refer to: they are locked as well. */
+  refersTo?: readonly RelationName[] | undefined;
   /** How it has to run: in a transaction with its record, or by itself as CONCURRENTLY asks. */
   runs:
     | { as: 'transaction' }

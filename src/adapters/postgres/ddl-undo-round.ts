@@ -12,6 +12,7 @@ import { isNothing, pendingUndo } from './ddl-undo-plan.ts';
 import { renameInDualWrites } from './dual-write.ts';
 import { quoteTable } from './identifier.ts';
 import { ConcurrentChange } from './lock-ladder.ts';
+import { lockFirst, referredTo, takesOtherOrder } from './lock-order.ts';
 import { beginRescue, detachedTables, type RescueKey, showRescued } from './rescue.ts';
 import { inSavepoint } from './table-expressions.ts';
 
@@ -25,6 +26,7 @@ interface Attempt {
   /** Which of the recorded statements. */
   at: number;
   lockTimeoutMs: number;
+  tryNumber: number;
 }
 /** A look at what is left to undo of a statement. */
 interface Look {
@@ -40,7 +42,7 @@ const LARGE_BYTES = 1_000_000;
  * One short transaction of an undo: looks at what is left of the statement, and does as much of it as needs the lock of
  * one relation. Where that isn't all, the next look finds the rest; a crash in between makes no difference.
  */
-export async function undoRound(work: DdlWork, { transaction, at, lockTimeoutMs }: Attempt): Promise<Round> {
+export async function undoRound(work: DdlWork, { transaction, at, lockTimeoutMs, tryNumber }: Attempt): Promise<Round> {
   const { record } = await enterDdl(work, transaction);
   const up = readDetail(record, 'up');
   const done = up.done[at];
@@ -58,6 +60,7 @@ export async function undoRound(work: DdlWork, { transaction, at, lockTimeoutMs 
   const group = nextGroup(look.moves);
   const index = await largeIndex(transaction, look, group);
   if (index !== null) return { next: 'drop-index', schema: index.schema, name: index.name };
+  if (takesOtherOrder(tryNumber)) await lockReferredTo(transaction, group);
   const going = topLevel(look.pending.created).filter((object) =>
     group.some((move) => move.drops === catalogKey(object)),
   );
@@ -77,6 +80,12 @@ export async function undoRound(work: DdlWork, { transaction, at, lockTimeoutMs 
   }
   await recordUndone(work, transaction, up, at);
   return { next: 'done' };
+}
+
+/** A foreign key that goes takes the strongest lock of both tables. */
+async function lockReferredTo(transaction: Queryable, group: readonly Move[]): Promise<void> {
+  for (const { drops } of group)
+    if (drops !== undefined) await lockFirst(transaction, await referredTo(transaction, drops), 'ACCESS EXCLUSIVE');
 }
 
 class StatementUndo {

@@ -72,8 +72,8 @@ function droppedByIntent({ dropped, fingerprint, statement, unit }: Intent): Ddl
 
 async function undoStatement(work: DdlWork, at: number): Promise<void> {
   for (;;) {
-    const round = await climb(work, `undoing statement ${at + 1}`, (transaction, lockTimeoutMs) =>
-      undoRound(work, { transaction, at, lockTimeoutMs }),
+    const round = await climb(work, `undoing statement ${at + 1}`, (transaction, lockTimeoutMs, tryNumber) =>
+      undoRound(work, { transaction, at, lockTimeoutMs, tryNumber }),
     );
     switch (round.next) {
       case 'done':
@@ -105,15 +105,15 @@ async function dropIndex(work: DdlWork, index: { schema: string; name: string })
 export async function climb<T>(
   work: DdlWork,
   purpose: string,
-  attempt: (transaction: Queryable, lockTimeoutMs: number) => Promise<T>,
+  attempt: (transaction: Queryable, lockTimeoutMs: number, tryNumber: number) => Promise<T>,
 ): Promise<T> {
   const { database, limits, signal, killBlockers, onWait } = work;
   return database.session((session) =>
     climbLadder(
       { database, pid: session.pid, limits, signal, purpose, killBlockers, onWait: (note) => onWait(note) },
-      (lockTimeoutMs) =>
+      (lockTimeoutMs, tryNumber) =>
         cancellable(database, session.pid, signal, () =>
-          session.transaction((transaction) => attempt(transaction, lockTimeoutMs)),
+          session.transaction((transaction) => attempt(transaction, lockTimeoutMs, tryNumber)),
         ),
     ),
   );

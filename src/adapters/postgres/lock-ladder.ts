@@ -52,15 +52,21 @@ export const lockTimeoutOf = (limits: LadderLimits, number: number): number =>
 /** Thrown by a try that found the catalog changed by someone else meanwhile: the next try looks anew. */
 export class ConcurrentChange extends Error {}
 
-/** Runs `attempt` with a growing lock timeout until it gets its locks. Throws `LockNotObtained` after the last try. */
-export async function climbLadder<T>(climb: Climb, attempt: (lockTimeoutMs: number) => Promise<T>): Promise<T> {
+/**
+ * Runs `attempt` with a growing lock timeout until it gets its locks; tries count from 1. Throws `LockNotObtained` after
+ * the last one.
+ */
+export async function climbLadder<T>(
+  climb: Climb,
+  attempt: (lockTimeoutMs: number, tryNumber: number) => Promise<T>,
+): Promise<T> {
   const { limits, signal, purpose, onWait } = climb;
   let blockers: Blocker[] = [];
   let rested = true;
   const triesBlocked = new Map<string, number>();
   for (let number = 1; ; number++) {
     signal.throwIfAborted();
-    const tried = await tryOnce(climb, lockTimeoutOf(limits, number), attempt);
+    const tried = await tryOnce(climb, lockTimeoutOf(limits, number), (timeoutMs) => attempt(timeoutMs, number));
     if (tried.done) return tried.value;
     if (tried.blockers.length > 0) blockers = tried.blockers;
     const whom = tried.concurrent
