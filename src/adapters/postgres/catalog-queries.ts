@@ -199,14 +199,30 @@ const VERSIONS_OF_RELATIONS = [
   "SELECT 'q' || q.seqrelid || ':' || q.xmin FROM relations c JOIN pg_sequence q ON q.seqrelid = c.oid",
   "SELECT 's' || s.oid || ':' || s.xmin FROM relations c JOIN pg_statistic_ext s ON s.stxrelid = c.oid",
   "SELECT 'h' || i.inhrelid || '.' || i.inhparent || ':' || i.xmin FROM relations c JOIN pg_inherits i ON i.inhrelid = c.oid",
-  "SELECT 'c' || d.objoid || '.' || d.objsubid || ':' || d.xmin FROM relations c JOIN pg_description d ON d.objoid = c.oid",
+  "SELECT 'o' || o.oid || ':' || o.xmin FROM relations c JOIN pg_class o ON o.oid = c.reltoastrelid",
+  // An index has rows of its own: its options, what it is attached to.
+  "SELECT 'j' || x.oid || ':' || x.xmin FROM relations c JOIN pg_index i ON i.indrelid = c.oid JOIN pg_class x ON x.oid = i.indexrelid",
+  "SELECT 'l' || h.inhrelid || '.' || h.inhparent || ':' || h.xmin FROM relations c JOIN pg_index i ON i.indrelid = c.oid JOIN pg_inherits h ON h.inhrelid = i.indexrelid",
+  `SELECT 'c' || d.classoid || '.' || d.objoid || '.' || d.objsubid || ':' || d.xmin FROM pg_description d WHERE d.objoid IN (
+     SELECT c.oid FROM relations c UNION ALL SELECT i.indexrelid FROM relations c JOIN pg_index i ON i.indrelid = c.oid
+     UNION ALL SELECT k.oid FROM relations c JOIN pg_constraint k ON k.conrelid = c.oid
+     UNION ALL SELECT t.oid FROM relations c JOIN pg_trigger t ON t.tgrelid = c.oid
+     UNION ALL SELECT p.oid FROM relations c JOIN pg_policy p ON p.polrelid = c.oid
+     UNION ALL SELECT w.oid FROM relations c JOIN pg_rewrite w ON w.ev_class = c.oid
+     UNION ALL SELECT s.oid FROM relations c JOIN pg_statistic_ext s ON s.stxrelid = c.oid)`,
 ];
+/** Objects of the server itself have smaller numbers. */
+const FIRST_OID_OF_USERS = 16_384;
 const VERSIONS_OF_SCHEMAS = [
   `SELECT 'n' || n.oid || ':' || n.xmin FROM pg_namespace n WHERE ${USER_SCHEMA}`,
   `SELECT 'y' || t.oid || ':' || t.xmin FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE ${USER_SCHEMA}`,
   `SELECT 'f' || p.oid || ':' || p.xmin FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE ${USER_SCHEMA}`,
   "SELECT 'e' || e.oid || ':' || e.xmin FROM pg_enum e",
   "SELECT 'x' || x.oid || ':' || x.xmin FROM pg_extension x",
+  "SELECT 'u' || k.oid || ':' || k.xmin FROM pg_constraint k WHERE k.contypid <> 0",
+  "SELECT 'z' || a.attrelid || '.' || a.attnum || ':' || a.xmin FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'c'",
+  `SELECT 'v' || d.classoid || '.' || d.objoid || ':' || d.xmin FROM pg_description d
+   WHERE d.objoid >= ${FIRST_OID_OF_USERS} OR d.classoid = 'pg_namespace'::regclass`,
 ];
 const digestOf = (parts: readonly string[]): string =>
   `${SCOPE}\nSELECT coalesce(md5(string_agg(v, ',' ORDER BY v COLLATE "C")), '') AS version FROM (${parts.join('\nUNION ALL ')}) versions`;
