@@ -106,7 +106,7 @@ const checked = ({ number, text, offset, runs, safeForm, rollback }: StatementAn
 const runOf = ({ text, concurrently, impact }: StatementAnalysis['runs'][number]): CheckedRun => ({
   text: cut(text),
   concurrently,
-  locks: impact.locks.map((lock) => ({ ...lock, waits: whoWaits(lock.mode) })),
+  locks: impact.locks.map((lock) => ({ ...lock, waits: lock.fresh === true ? 'nobody' : whoWaits(lock.mode) })),
   rewrites: [...impact.rewrites],
   scans: [...impact.scans],
   diskBytes: impact.diskBytes,

@@ -92,6 +92,8 @@ export interface CheckedLock {
   held: 'moment' | 'scan' | 'rewrite';
   /** Who waits while it is held. */
   waits: 'nobody' | 'DDL' | 'writers' | 'readers and writers';
+  /** An earlier statement of the plan makes the relation: nobody uses it yet. */
+  fresh?: true;
 }
 
 export interface CheckedWork {

@@ -63,9 +63,11 @@ function statementWithRuns(
   ];
 }
 
-interface Held extends Pick<CheckedLock, 'mode' | 'held' | 'waits'> {
-  /** `users`, or `events and 3 more`. */
+interface Held extends Pick<CheckedLock, 'mode' | 'held'> {
+  /** `users`, `orders, users`, or `events and 3 more`. */
   on: string;
+  /** `writers`, or `nobody yet` where all of them are made by the plan. */
+  waits: CheckedLock['waits'] | 'nobody yet';
   work: { rows: number | null; bytes: number } | null;
 }
 
@@ -73,16 +75,16 @@ interface Held extends Pick<CheckedLock, 'mode' | 'held' | 'waits'> {
 function grouped({ locks, rewrites, scans }: CheckedRun): Held[] {
   const groups = new Map<string, CheckedLock[]>();
   for (const lock of locks) {
-    const key = JSON.stringify([lock.mode, lock.held]);
+    const key = JSON.stringify([lock.mode, lock.held, lock.fresh === true]);
     groups.set(key, [...(groups.get(key) ?? []), lock]);
   }
   return [...groups.values()].flatMap((group) => {
     const [first] = group;
     if (first === undefined) return [];
-    const { mode, held, waits } = first;
+    const { mode, held } = first;
+    const waits = first.fresh === true ? 'nobody yet' : first.waits;
     const work = held === 'moment' ? null : workOn(group, held === 'rewrite' ? rewrites : scans);
-    const more = group.length > 1 ? ` and ${group.length - 1} more` : '';
-    return [{ mode, held, waits, on: `${relationName(first)}${more}`, work }];
+    return [{ mode, held, waits, on: relationNames(group), work }];
   });
 }
 
@@ -97,6 +99,14 @@ function workOn(locks: readonly CheckedLock[], works: readonly CheckedWork[]): H
     }),
     { rows: 0, bytes: 0 },
   );
+}
+
+/** Two are both named, as the tables of a foreign key are, where there is room for them. */
+function relationNames(of: readonly CheckedLock[]): string {
+  const [first = '', ...others] = of.map(relationName);
+  const both = [first, ...others].join(', ');
+  if (others.length <= 1 && columnsOf(both) <= ON_COLUMNS_MAX) return both;
+  return others.length === 0 ? first : `${first} and ${others.length} more`;
 }
 
 const relationName = ({ schema, relation }: { schema: string; relation: string }): string =>
@@ -120,7 +130,12 @@ const HELD_WORDS = { moment: 'for a moment', scan: 'while it is read through', r
 function words({ mode, held, on, work, waits }: Held, width: number): string[] {
   const rows = work === null ? '' : work.rows === null ? 'rows not counted' : `${rowsOf(work)} rows`;
   const size = work === null ? '' : ` (${rows}, ${mebibytes(work)} MiB)`;
-  const who = waits === 'nobody' ? 'nobody waits' : `${waits} ${waits === 'DDL' ? 'waits' : 'wait'}`;
+  const who =
+    waits === 'nobody yet'
+      ? 'nobody uses it yet'
+      : waits === 'nobody'
+        ? 'nobody waits'
+        : `${waits} ${waits === 'DDL' ? 'waits' : 'wait'}`;
   return wrap(`${mode} on ${on} ${HELD_WORDS[held]}${size}; ${who}`, Math.max(20, width - INDENT)).map(
     (line) => ' '.repeat(INDENT) + line,
   );

@@ -133,4 +133,30 @@ describe('a check as text', () => {
     statement.text = 'ALTER TABLE "\u001b[2J\nx" ADD a int';
     expect(statementLines(live, 120, plain).join('')).not.toContain('\u001b');
   });
+
+  test('on a table that the plan itself makes, nobody waits yet; two tables of one kind are both named', () => {
+    const lock = { schema: 'public', mode: 'SHARE ROW EXCLUSIVE', held: 'moment', waits: 'writers' } as const;
+    const locks = [
+      { ...lock, relation: 'parcels', waits: 'nobody', fresh: true } as const,
+      { ...lock, relation: 'orders' },
+      { ...lock, relation: 'customers' },
+    ];
+    const run = { text: 'x', concurrently: false, locks, rewrites: [], scans: [], diskBytes: 0 };
+    const statement = {
+      number: 1,
+      text: 'x',
+      offset: 0,
+      line: 1,
+      column: 1,
+      runs: [run],
+      safeForm: null,
+      rollback: 'r',
+    };
+    const steps = [{ phase: 'expand', step: 'one', path: 'p', statements: [statement] }];
+    const databases = [{ name: 'shop-db', version: '18.4', tables: [], steps }];
+    const wide = statementLines({ databases }, 120, plain).join('\n');
+    expect(wide).toMatch(/SHARE ROW EXCLUSIVE +moment +parcels +nobody yet/);
+    expect(wide).toMatch(/SHARE ROW EXCLUSIVE +moment +orders, customers +writers/);
+    expect(statementLines({ databases }, 50, plain).join('\n')).toContain('nobody uses it yet');
+  });
 });

@@ -18,6 +18,8 @@ export interface LockImpact {
   mode: LockMode;
   /** `moment`: only the catalog changes while it is held. `scan`, `rewrite`: for as long as the work on the rows takes. */
   held: 'moment' | 'scan' | 'rewrite';
+  /** The plan itself has made the relation before: nobody uses it yet. */
+  fresh?: true;
 }
 export interface WorkImpact {
   schema: string;

@@ -63,7 +63,13 @@ export function impactDraft(facts: SchemaFacts, schema: string): ImpactDraft {
       const isWork = ({ bytes }: WorkImpact): boolean => bytes > 0;
       const held = rewrites.some(isWork) ? 'rewrite' : scans.some(isWork) ? 'scan' : 'moment';
       return {
-        locks: [...locks.values()].map(({ name, mode }) => ({ schema: name.schema, relation: name.name, mode, held })),
+        locks: [...locks.values()].map(({ name, mode }) => ({
+          schema: name.schema,
+          relation: name.name,
+          mode,
+          held,
+          ...(find(name)?.fresh === true && { fresh: true as const }),
+        })),
         rewrites,
         scans,
         diskBytes,
