@@ -54,7 +54,7 @@ export function ddlStatement(unit: RecordedUnit, schema: string, { number, ...pa
     ...base,
     scope: scopeOf(statement, schema),
     runs: { as: 'transaction' },
-    ...(refersTo.length > 0 && { refersTo }),
+    ...(refersTo.length > 0 && { refersTo: { own: tableIn(node['relation'], schema), others: refersTo } }),
   };
 }
 
@@ -63,10 +63,14 @@ function referredTo({ node }: Statement, schema: string): RelationName[] {
   const tables: RelationName[] = [];
   walkSql(node, (kind, { contype, pktable }) => {
     if (kind !== 'Constraint' || contype !== 'CONSTR_FOREIGN') return;
-    const { schemaname, relname } = pktable as SqlNode;
-    tables.push({ schema: typeof schemaname === 'string' ? schemaname : schema, name: String(relname) });
+    tables.push(tableIn(pktable, schema));
   });
   return tables;
+}
+
+function tableIn(relation: unknown, schema: string): RelationName {
+  const { schemaname, relname } = (relation ?? {}) as SqlNode;
+  return { schema: typeof schemaname === 'string' ? schemaname : schema, name: String(relname) };
 }
 
 function parsed(sql: string): Statement[] {

@@ -140,7 +140,8 @@ async function tryStatement(
   const { scope } = statement;
   // Printing a definition takes the table's weakest lock: that too is waited for no longer than the ladder says.
   await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
-  if (takesOtherOrder(tryNumber)) await lockFirst(transaction, statement.refersTo ?? [], 'SHARE ROW EXCLUSIVE');
+  if (statement.refersTo !== undefined && takesOtherOrder(tryNumber))
+    await lockFirst(transaction, statement.refersTo, 'SHARE ROW EXCLUSIVE');
   // The version is read first: what changes between the two is noticed then, and looked at once more.
   const version = await catalogVersion(transaction, scope);
   const before = await catalogSnapshot(transaction, scope);

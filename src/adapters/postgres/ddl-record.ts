@@ -43,8 +43,8 @@ export interface DdlStatement {
   text: string;
   /** Where in the catalog it can have effects. */
   scope: CatalogScope;
-  /** Tables that its foreign keys refer to: they are locked as well. */
-  refersTo?: readonly RelationName[] | undefined;
+  /** Its table, and those that its foreign keys refer to: they are locked as well. */
+  refersTo?: { own: RelationName; others: readonly RelationName[] } | undefined;
   /** How it has to run: in a transaction with its record, or by itself as CONCURRENTLY asks. */
   runs:
     | { as: 'transaction' }

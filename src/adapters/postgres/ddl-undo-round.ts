@@ -84,8 +84,10 @@ export async function undoRound(work: DdlWork, { transaction, at, lockTimeoutMs,
 
 /** A foreign key that goes takes the strongest lock of both tables. */
 async function lockReferredTo(transaction: Queryable, group: readonly Move[]): Promise<void> {
-  for (const { drops } of group)
-    if (drops !== undefined) await lockFirst(transaction, await referredTo(transaction, drops), 'ACCESS EXCLUSIVE');
+  for (const { drops } of group) {
+    const tables = drops === undefined ? null : await referredTo(transaction, drops);
+    if (tables !== null && tables.others.length > 0) await lockFirst(transaction, tables, 'ACCESS EXCLUSIVE');
+  }
 }
 
 class StatementUndo {
