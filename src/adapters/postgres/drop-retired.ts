@@ -43,15 +43,10 @@ const DEPENDENT_OBJECTS = '2BP01';
 
 /** Answers with what was done: one line. Throws `NotDueYet`, `StillInUse`, `ValuesLost`, `SchemaDrift`, `Fenced`. */
 export async function dropRetired(work: DropWork): Promise<string> {
-  const { database, ledger, key, target } = work;
-  const before = await ledger.read(key);
-  if (before?.state === 'applied') return before.note ?? 'was dropped before';
-  const retirement = await dueRetirement(database, work);
-  const { retiredName } = retirement.detail;
-  await assertThere(database, target, retiredName);
-  await refuseDependents(database, target, retiredName);
-  await refuseReaders(work, retirement);
-  const rowsLost = await refuseLoss(work, retiredName, work.acceptedLoss);
+  const { ledger, key, target } = work;
+  const looked = await lookFirst(work);
+  if ('note' in looked) return looked.note;
+  const { retiredName, rowsLost } = looked;
   return climb(work, `dropping ${targetWords(target)}`, async (transaction, lockTimeoutMs) => {
     if ((await enterUp(work, transaction)) === 'done') return 'was dropped before';
     await dueRetirement(transaction, work);
@@ -78,6 +73,30 @@ export async function dropRetired(work: DropWork): Promise<string> {
     await ledger.record(transaction, key, 'applied', { detail: { dropped }, note });
     return note;
   });
+}
+
+/** Everything that speaks against the drop, looked at without a lock; or the note of a drop that took effect already. */
+async function lookFirst(work: DropWork): Promise<{ note: string } | { retiredName: string; rowsLost: number }> {
+  const { database, ledger, key, target } = work;
+  const dropped = async (): Promise<{ note: string } | null> => {
+    const record = await ledger.read(key);
+    return record?.state === 'applied' ? { note: record.note ?? 'was dropped before' } : null;
+  };
+  const before = await dropped();
+  if (before !== null) return before;
+  try {
+    const retirement = await dueRetirement(database, work);
+    const { retiredName } = retirement.detail;
+    await assertThere(database, target, retiredName);
+    await refuseDependents(database, target, retiredName);
+    await refuseReaders(work, retirement);
+    return { retiredName, rowsLost: await refuseLoss(work, retiredName, work.acceptedLoss) };
+  } catch (error) {
+    // Another worker may have dropped it while we looked: then what isn't there any more is no fault.
+    const meanwhile = await dropped();
+    if (meanwhile !== null) return meanwhile;
+    throw error;
+  }
 }
 
 /** What is dropped can't come back: a drop that took effect is refused, another one can't take effect any more. */
