@@ -15,6 +15,7 @@ import {
   whoWaits,
 } from '../sql/index.ts';
 import type { Deps } from './deps.ts';
+import { missingTables } from './ddl-missing-table.ts';
 import { type DatabaseView, type LiveView, type PlacedStep, placedSteps } from './live-look.ts';
 import { stepFindings, tablesOfStep } from './step-check.ts';
 
@@ -52,7 +53,7 @@ function factsAfter(
 function analysed(
   placed: PlacedStep<StepOf<'ddl'>>,
   facts: SchemaFacts,
-  { found }: LiveView,
+  { found, plan }: LiveView,
   { check }: DatabaseView,
 ): SchemaFacts {
   const { phase, step } = placed;
@@ -63,6 +64,7 @@ function analysed(
     facts: next,
     allowanceProblems,
   } = analyse(step.up, { schema, facts, hasDown: down !== undefined, allow });
+  found.findings.push(...missingTables(step, { database: check.name, phase, step: step.id, path }, { plan, facts }));
   check.steps.push({ phase, step: step.id, path, statements: statements.map(checked) });
   for (const { number, findings } of statements) {
     for (const finding of findings)

@@ -147,6 +147,16 @@ describe('steps of other kinds', () => {
   test('a role with all rights has none of it', async () => {
     expect(told(await check(steps))).toEqual(['sent-sync: step-replicated-table', 'nowhere: step-missing-table']);
   });
+  test('a statement about a table that is not there is refused, unless something unseen may make the table', async () => {
+    const typo = ddl('typo', 'ALTER TABLE usrs ADD COLUMN a text; ALTER TABLE IF EXISTS usrs ADD COLUMN b text');
+    const makes = ddl('makes', 'CREATE TABLE made (id int); CREATE INDEX made_id ON made (id)');
+    const { findings } = await check([makes, typo]);
+    expect(findings.filter(({ rule }) => rule === 'step-missing-table')).toMatchObject([
+      { step: 'typo', statement: 1, refused: true, message: 'table public.usrs is not in database "app"' },
+    ]);
+    const after = await check([typo], { spec: { requires: ['makes-usrs'] } });
+    expect(after.findings.map(({ rule }) => rule)).not.toContain('step-missing-table');
+  });
   test('a table that an earlier step makes is there for the later one, and one that was retired is not', async () => {
     const live = await check([
       ddl('make', 'CREATE TABLE made (id bigint PRIMARY KEY, a text)'),
