@@ -3,6 +3,7 @@ import { applyStatements } from '../adapters/postgres/ddl-apply.ts';
 import {
   type DdlSlot,
   type DdlWork,
+  type DoneStatement,
   isComplete,
   type PlannedStatement,
   readDetail,
@@ -51,7 +52,7 @@ export const ddl: Effect<'ddl'> = {
       note:
         up === null || up.done.length === 0
           ? 'nothing had been applied'
-          : `undid ${up.done.length} of its statements${kept}`,
+          : `undid ${statementsIn(up.done)} of its statements${kept}`,
       progress: null,
     };
   },
@@ -107,3 +108,7 @@ async function recordKill(
 
 const counted = (statements: readonly PlannedStatement[]): string =>
   statements.length === 1 ? '1 statement' : `${statements.length} statements`;
+
+/** A statement in its safe form is several records; those of 0.1.0 have one each and no number. */
+const statementsIn = (done: readonly DoneStatement[]): number =>
+  new Set(done.map(({ statement }, at) => statement ?? at + 1)).size;

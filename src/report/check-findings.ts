@@ -17,7 +17,7 @@ const isTold = (finding: CheckFinding): boolean => !finding.refused && finding.a
 const number = (of: number, word: string): string => `${of} ${word}${of === 1 ? '' : 's'}`;
 const GROUPS: readonly Group[] = [
   {
-    title: (of) => `${number(of, 'error')}: refused, unless the step's \`allow\` names the rule with a reason`,
+    title: (of) => `${number(of, 'error')}: refused; a \`ddl\` step may \`allow\` a rule with a reason`,
     tone: 'bad',
     has: ({ refused }) => refused,
   },
@@ -63,14 +63,18 @@ function lines(
   const place = line === null ? '' : `  ${file}:${line}:${column ?? 1}`;
   const of = statement === null ? '' : `, statement ${statement}`;
   const say = (text: string): string[] => wrap(oneLine(text), Math.max(20, width - 4)).map((part) => `    ${part}`);
-  const instead = withoutLinks(safeForm)
-    .split('\n')
-    .flatMap((part, i) => say(i === 0 ? `${avoided ? 'runs as' : 'instead'}: ${part}` : part));
+  // What is avoided stands with its statement already, as what will really run.
+  const instead =
+    safeForm === '' || avoided
+      ? []
+      : withoutLinks(safeForm)
+          .split('\n')
+          .flatMap((part, i) => say(i === 0 ? `instead: ${part}` : part));
   return [
     // A place is never cut: terminals make a link of it.
     `  ${paint(tone, rule)}  ${phase}/${step}${of}${place}`,
     ...say(message),
-    ...(allowed === null ? (safeForm === '' ? [] : instead) : say(`allowed: ${allowed}`)),
+    ...(allowed === null ? instead : say(`allowed: ${allowed}`)),
     paint('dim', `    ${rulePage(rule)}`),
   ];
 }

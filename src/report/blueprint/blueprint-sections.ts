@@ -55,7 +55,7 @@ const locks = (input: BlueprintInput): Section => ({
           oneLine(run.text),
           lockWords(lock),
           lock.schema === 'public' ? lock.relation : `${lock.schema}.${lock.relation}`,
-          lock.waits,
+          lock.fresh === true ? 'nobody yet' : lock.waits,
         ]),
       ),
     ),

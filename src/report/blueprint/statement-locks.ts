@@ -8,7 +8,7 @@ export function statementsOf(step: string, { live }: Pick<BlueprintInput, 'live'
   return found?.statements ?? null;
 }
 
-/** The strongest lock on a table that any of the statements takes, of what will really run; null: none. */
+/** The strongest lock that any of the statements takes, of what will really run, on what is in use; null: none. */
 export function strongestLock(
   statements: readonly CheckedStatement[],
   of?: { schema: string; table: string },
@@ -16,6 +16,7 @@ export function strongestLock(
   const locks = statements
     .flatMap(({ runs }) => runs)
     .flatMap((run) => run.locks)
+    .filter((lock) => lock.fresh !== true)
     .filter((lock) => of === undefined || (lock.schema === of.schema && lock.relation === of.table));
   return locks.toSorted((a, b) => LOCK_MODES.indexOf(b.mode) - LOCK_MODES.indexOf(a.mode))[0] ?? null;
 }
