@@ -227,6 +227,26 @@ describe('rows get a volatile default', () => {
     expect(await lineage(schema)).toEqual([]);
   });
 
+  test('clients that write NULL into it on and on end the fill with words, and it can be taken back', async () => {
+    const schema = await schemaWithTables('never');
+    const before = await catalogOf(schema);
+    const step = bench.step('ALTER TABLE users ADD COLUMN token uuid DEFAULT gen_random_uuid()', {
+      id: schema,
+      schema,
+    });
+    // What such a client does, right after each fill of the row.
+    await bench.query(`CREATE FUNCTION ${schema}.emptied() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      UPDATE ${schema}.users SET token = NULL WHERE id = 7; RETURN NULL; END $$;
+      CREATE TRIGGER emptied AFTER UPDATE ON ${schema}.users FOR EACH ROW
+        WHEN (new.id = 7 AND pg_trigger_depth() = 0) EXECUTE FUNCTION ${schema}.emptied()`);
+    const error = await failure(bench.up(step));
+    expect(error).toMatchObject({ code: 'StatementFailed', retry: false });
+    expect(error.message).toContain('had NULL in 1 rows in the last of 50 passes: clients keep writing NULL into it');
+    await bench.down(step);
+    await bench.query(`DROP TRIGGER emptied ON ${schema}.users; DROP FUNCTION ${schema}.emptied`);
+    expect(await catalogOf(schema)).toEqual(before);
+  });
+
   // The last one: it raises the fence for good.
   test('a worker of an older generation stops at the next chunk', async () => {
     const schema = await schemaWithTables('fenced');

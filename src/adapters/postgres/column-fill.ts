@@ -1,3 +1,4 @@
+import { SwitchbackError } from '../../messages/index.ts';
 import type { ColumnFill } from '../../sql/index.ts';
 import type { Queryable } from './database.ts';
 import { lockErrorOrFailure } from './ddl-failure.ts';
@@ -24,6 +25,8 @@ const CHUNK_PAGES_MAX = 1_024;
 const CHUNK_TARGET_MS = 20;
 /** A chunk that took less than this share of its target is followed by a larger one. */
 const GROW_BELOW = 0.5;
+/** Far more than moving rows need; only clients that write NULL into the column on and on get there. */
+const PASSES_MAX = 50;
 
 /** A table that holds rows itself: the table, or one of its partitions or heirs. */
 interface Leaf {
@@ -48,6 +51,7 @@ export async function applyColumnFill(work: DdlWork, step: FillStep): Promise<vo
       const pass = { number, pages: leaves.reduce((sum, { pages }) => sum + pages, 0), pagesDone: 0, filled: 0 };
       for (const leaf of leaves) chunkPages = await fillLeaf(work, step, { session, leaf, pass, chunkPages });
       if (pass.filled === 0) return;
+      if (number === PASSES_MAX) throw neverFull(step, pass);
     }
   });
   await work.database.transaction(async (transaction) => {
@@ -57,6 +61,17 @@ export async function applyColumnFill(work: DdlWork, step: FillStep): Promise<vo
     await recordDone(work, transaction, detail, { statement: step.statement, difference, irreversible: [] }, step.last);
   });
 }
+
+/** Rows that move are fewer in every pass; what stays as many is written as NULL by clients, again and again. */
+const neverFull = ({ statement, fill }: FillStep, { number, filled }: Pass): SwitchbackError =>
+  new SwitchbackError(
+    'StatementFailed',
+    `${statementLabel(statement)}: column "${fill.column}" of "${fill.table}" had NULL in ${filled} rows in the last of ${number} passes: clients keep writing NULL into it`,
+    {
+      hint: 'let clients leave the column out until it is filled, then retry; or add it without its default and fill it with a `backfill` step',
+      fields: { table: fill.table, column: fill.column },
+    },
+  );
 
 const wasDone = (work: DdlWork, { statement }: FillStep): Promise<boolean> =>
   work.database.transaction(async (transaction) => isDone((await enterDdl(work, transaction)).detail, statement));
