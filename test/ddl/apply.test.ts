@@ -195,9 +195,16 @@ describe('what the catalog can’t bring back', () => {
     ['a dropped column', 'ALTER TABLE users DROP COLUMN age', 'column "public.users.age" was dropped'],
     ['a label of an enum', `ALTER TYPE mood ADD VALUE 'new'`, 'labels of type "public.mood"'],
     ['a widened view', 'CREATE OR REPLACE VIEW v AS SELECT id, email FROM users', 'column "public.v.email"'],
+    [
+      'an inherited NOT NULL that becomes the heir’s own',
+      'ALTER TABLE heirs ALTER COLUMN id SET NOT NULL',
+      'local of constraint "public.heirs.users_id_not_null"',
+    ],
     ['a cast', 'CREATE CAST (mood AS int) WITH FUNCTION as_int(mood)', 'write `down`'],
   ])('%s is refused before it is committed', async (_name, sql, named) => {
-    const bench = await ddlBench(`${USERS}; CREATE VIEW v AS SELECT id FROM users; CREATE TYPE mood AS ENUM ('good');
+    const bench =
+      await ddlBench(`${USERS}; CREATE VIEW v AS SELECT id FROM users; CREATE TABLE heirs () INHERITS (users);
+      CREATE TYPE mood AS ENUM ('good');
       CREATE FUNCTION as_int(mood) RETURNS int LANGUAGE sql AS 'SELECT 1'`);
     const before = await bench.schema();
     const error = await failure(bench.up(bench.step(sql)));

@@ -276,6 +276,10 @@ const BY_KIND: Partial<Record<CatalogObject['kind'], Record<string, Restore>>> =
   statistics: STATISTICS,
 };
 
+/** An heir's constraint that has become its own beside its parent's: nothing makes it the parent's alone again. */
+const madeOwn = ({ before, after }: CatalogChange, name: string): boolean =>
+  before.kind === 'constraint' && name === 'local' && of(after, 'local') === true && of(after, 'inherited') === true;
+
 export function restoreProperties(change: CatalogChange, context: RestoreContext): Restored {
   const restored: Restored = { statements: [], moves: [], irreversible: [] };
   const { before } = change;
@@ -284,7 +288,8 @@ export function restoreProperties(change: CatalogChange, context: RestoreContext
     const restore = BY_KIND[before.kind]?.[name] ?? ANY[name];
     const found =
       before.kind === 'type' ? (restoreType(change, name) ?? restore?.(change, context)) : restore?.(change, context);
-    const moves = inherited ? [] : (found ?? null);
+    // What is inherited follows its parent's.
+    const moves = inherited ? (madeOwn(change, name) ? null : []) : (found ?? null);
     if (moves === null) {
       const [was, is] = [before, change.after].map((object) => JSON.stringify(of(object, name)));
       restored.irreversible.push(`${name} of ${describeObject(before)} changed from ${was} to ${is}`);
