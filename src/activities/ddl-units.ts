@@ -1,7 +1,7 @@
 import { bytesOfRoom } from '../adapters/postgres/disk-room.ts';
 import type { CatalogObject } from '../adapters/postgres/catalog.ts';
 import { type DdlWork, readDetail, type RecordedUnit } from '../adapters/postgres/ddl-record.ts';
-import { cancellable, climbLadder } from '../adapters/postgres/lock-ladder.ts';
+import { climbInSession } from '../adapters/postgres/lock-ladder.ts';
 import { readSchemaFacts } from '../adapters/postgres/schema-facts.ts';
 import type { StepOf } from '../plan/index.ts';
 import type { SchemaFacts } from '../sql/facts.ts';
@@ -31,26 +31,13 @@ export async function decideUnits(
 async function factsFor(work: DdlWork, statement: Statement): Promise<SchemaFacts> {
   const { database, signal, limits, killBlockers } = work;
   const names = namesUsed(statement.text, work.schema);
-  const facts = await database.session((session) =>
-    climbLadder(
-      {
-        database,
-        pid: session.pid,
-        limits,
-        signal,
-        purpose: 'reading the catalog',
-        killBlockers,
-        onWait: (note) => work.onWait(note),
-      },
-      (lockTimeoutMs) =>
-        cancellable(database, session.pid, signal, () =>
-          session.transaction(async (transaction) => {
-            await transaction.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
-            const roomBytes = await bytesOfRoom(transaction, database.room);
-            return readSchemaFacts(transaction, names, { roomBytes });
-          }),
-        ),
-    ),
+  const facts = await climbInSession(
+    { database, limits, signal, purpose: 'reading the catalog', killBlockers, onWait: (note) => work.onWait(note) },
+    async (transaction, lockTimeoutMs) => {
+      await transaction.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+      const roomBytes = await bytesOfRoom(transaction, database.room);
+      return readSchemaFacts(transaction, names, { roomBytes });
+    },
   );
   const own = await tablesMadeHere(work);
   const isOwn = (schema: string, name: string): boolean =>

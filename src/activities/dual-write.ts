@@ -2,7 +2,7 @@ import type { Queryable } from '../adapters/postgres/database.ts';
 import { dualWriteNames, planDualWrite, removeDualWrite } from '../adapters/postgres/dual-write.ts';
 import type { DualWriteDetail } from '../adapters/postgres/dual-write-function.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
-import { cancellable, climbLadder, LADDER } from '../adapters/postgres/lock-ladder.ts';
+import { climbInSession, LADDER } from '../adapters/postgres/lock-ladder.ts';
 import { StepLedger, type StepKey } from '../adapters/postgres/step-ledger.ts';
 import { refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
@@ -78,22 +78,15 @@ async function underLock(
   const database = context.deps.databases.get(step.database);
   const ledger = new StepLedger(database);
   const key: StepKey = { run, phase, step: step.id, kind: step.uses };
-  return database.session((session) =>
-    climbLadder(
-      {
-        database,
-        pid: session.pid,
-        limits: LADDER,
-        signal: context.signal,
-        purpose,
-        onWait: (note) => context.report({ progress: null, note, blocked: true }),
-      },
-      (lockTimeoutMs) =>
-        cancellable(database, session.pid, context.signal, () =>
-          session.transaction((inner) =>
-            work(inner, ledger, key, () => inner.query(`SET LOCAL lock_timeout = ${Math.ceil(lockTimeoutMs)}`)),
-          ),
-        ),
-    ),
+  return climbInSession(
+    {
+      database,
+      limits: LADDER,
+      signal: context.signal,
+      purpose,
+      onWait: (note) => context.report({ progress: null, note, blocked: true }),
+    },
+    (inner, lockTimeoutMs) =>
+      work(inner, ledger, key, () => inner.query(`SET LOCAL lock_timeout = ${Math.ceil(lockTimeoutMs)}`)),
   );
 }

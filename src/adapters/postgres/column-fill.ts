@@ -6,7 +6,7 @@ import { type DdlStatement, type DdlWork, enterDdl, isDone, recordDone, statemen
 import type { DirectSession } from './ddl-session.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { recordLineage } from './lineage.ts';
-import { cancellable, climbLadder } from './lock-ladder.ts';
+import { climbTransaction } from './lock-ladder.ts';
 import { searchPath } from './table-expressions.ts';
 
 /**
@@ -146,40 +146,28 @@ async function fillChunk(
 ): Promise<{ filled: number; ms: number }> {
   const { database, signal, limits, killBlockers } = work;
   const purpose = statementLabel(statement);
-  const climb = {
-    database,
-    pid: session.pid,
-    limits,
-    signal,
-    purpose,
-    killBlockers,
-    onWait: (note: string) => work.onWait(note),
-  };
+  const climb = { database, limits, signal, purpose, killBlockers, onWait: (note: string) => work.onWait(note) };
   const table = quoteTable(leaf.schema, leaf.name);
   const column = quoteIdentifier(fill.column);
   // A default that is NULL for a row leaves nothing to do for it.
   const sql = `WITH filled AS (UPDATE ONLY ${table} SET ${column} = DEFAULT
       WHERE ctid >= $1::tid AND ctid < $2::tid AND ${column} IS NULL RETURNING ${column} IS NOT NULL AS has_value)
     SELECT count(*) FILTER (WHERE has_value) AS filled FROM filled`;
-  return climbLadder(climb, (lockTimeoutMs) =>
-    cancellable(database, session.pid, signal, () =>
-      session.transaction(async (transaction) => {
-        await work.ledger.fence(transaction, work.key.run);
-        await transaction.query(
-          `SET LOCAL lock_timeout = ${lockTimeoutMs}; SET LOCAL search_path = ${searchPath(work.schema)}`,
-        );
-        const begun = performance.now();
-        const [row] = await transaction.query(sql, [`(${from},0)`, `(${to},0)`]).catch((error: unknown) => {
-          throw lockErrorOrFailure(statement, error);
-        });
-        const ms = performance.now() - begun;
-        const filled = Number(row?.['filled'] ?? 0);
-        await transaction.query('SET LOCAL search_path = pg_catalog');
-        if (filled > 0) await recordFilled(work, transaction, { object: table, rows: filled });
-        return { filled, ms };
-      }),
-    ),
-  );
+  return climbTransaction(session, climb, async (transaction, lockTimeoutMs) => {
+    await work.ledger.fence(transaction, work.key.run);
+    await transaction.query(
+      `SET LOCAL lock_timeout = ${lockTimeoutMs}; SET LOCAL search_path = ${searchPath(work.schema)}`,
+    );
+    const begun = performance.now();
+    const [row] = await transaction.query(sql, [`(${from},0)`, `(${to},0)`]).catch((error: unknown) => {
+      throw lockErrorOrFailure(statement, error);
+    });
+    const ms = performance.now() - begun;
+    const filled = Number(row?.['filled'] ?? 0);
+    await transaction.query('SET LOCAL search_path = pg_catalog');
+    if (filled > 0) await recordFilled(work, transaction, { object: table, rows: filled });
+    return { filled, ms };
+  });
 }
 
 /** One row of the lineage for each table, with how many of its rows were filled so far. */

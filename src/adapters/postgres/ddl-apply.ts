@@ -22,7 +22,7 @@ import { dualWritesInWords, renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier } from './identifier.ts';
 import { applyIndexBuild } from './index-build.ts';
 import { applyIndexDrop } from './index-drop.ts';
-import { cancellable, climbLadder, ConcurrentChange } from './lock-ladder.ts';
+import { climbInSession, ConcurrentChange } from './lock-ladder.ts';
 import { lockFirst, takesOtherOrder } from './lock-order.ts';
 
 /**
@@ -102,25 +102,13 @@ function refuseUnseen(work: DdlWork, statement: DdlStatement): void {
 }
 
 async function applyInTransaction(work: DdlWork, statement: DdlStatement, last: boolean): Promise<void> {
-  const { database, signal } = work;
-  await database.session(async (session) => {
-    const climb = {
-      database,
-      pid: session.pid,
-      limits: work.limits,
-      signal,
-      purpose: statementLabel(statement),
-      killBlockers: work.killBlockers,
-      onWait: (note: string) => work.onWait(note),
-    };
-    await climbLadder(climb, (lockTimeoutMs, tryNumber) =>
-      cancellable(database, session.pid, signal, () =>
-        session.transaction((transaction) =>
-          tryStatement(work, { transaction, statement, last, lockTimeoutMs, tryNumber }),
-        ),
-      ),
-    );
-  });
+  const { database, limits, signal, killBlockers } = work;
+  const purpose = statementLabel(statement);
+  await climbInSession(
+    { database, limits, signal, purpose, killBlockers, onWait: (note) => work.onWait(note) },
+    (transaction, lockTimeoutMs, tryNumber) =>
+      tryStatement(work, { transaction, statement, last, lockTimeoutMs, tryNumber }),
+  );
 }
 
 interface Attempt {

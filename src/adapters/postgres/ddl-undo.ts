@@ -7,7 +7,7 @@ import { quoteTable } from './identifier.ts';
 import { dropConcurrently, endBuild, prepareConcurrent } from './index-build.ts';
 import { findRelation } from './index-look.ts';
 import { reportBuild } from './index-progress.ts';
-import { cancellable, climbLadder } from './lock-ladder.ts';
+import { cancellable, climbInSession } from './lock-ladder.ts';
 import { copyRescued, rescuedCount } from './rescue.ts';
 
 /**
@@ -108,13 +108,5 @@ export async function climb<T>(
   attempt: (transaction: Queryable, lockTimeoutMs: number, tryNumber: number) => Promise<T>,
 ): Promise<T> {
   const { database, limits, signal, killBlockers, onWait } = work;
-  return database.session((session) =>
-    climbLadder(
-      { database, pid: session.pid, limits, signal, purpose, killBlockers, onWait: (note) => onWait(note) },
-      (lockTimeoutMs, tryNumber) =>
-        cancellable(database, session.pid, signal, () =>
-          session.transaction((transaction) => attempt(transaction, lockTimeoutMs, tryNumber)),
-        ),
-    ),
-  );
+  return climbInSession({ database, limits, signal, purpose, killBlockers, onWait: (note) => onWait(note) }, attempt);
 }

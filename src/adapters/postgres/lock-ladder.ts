@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchbackError } from '../../messages/index.ts';
 import { askVacuum, type Blocker, blockersOf, describeBlockers, endClients } from './blockers.ts';
-import type { Database } from './database.ts';
+import type { Database, Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
+import type { DirectSession } from './ddl-session.ts';
 
 /**
  * Tries that hold up others only briefly: while a statement waits for its lock, everything that comes after waits
@@ -192,6 +193,26 @@ function hintFor(blocker: Blocker | undefined): string {
       return `end the blocking session (SELECT pg_terminate_backend(${blocker.pid})) or wait for it`;
   }
 }
+
+/** What a transaction on a session of ours climbs for: the session is known by itself. */
+export type TransactionClimb = Omit<Climb, 'pid'>;
+type TransactionAttempt<T> = (transaction: Queryable, lockTimeoutMs: number, tryNumber: number) => Promise<T>;
+
+/** Climbs with one transaction a try, on `session`; an abort cancels what runs there. */
+export const climbTransaction = <T>(
+  session: DirectSession,
+  climb: TransactionClimb,
+  attempt: TransactionAttempt<T>,
+): Promise<T> =>
+  climbLadder({ ...climb, pid: session.pid }, (lockTimeoutMs, tryNumber) =>
+    cancellable(climb.database, session.pid, climb.signal, () =>
+      session.transaction((transaction) => attempt(transaction, lockTimeoutMs, tryNumber)),
+    ),
+  );
+
+/** The same on a session of its own. */
+export const climbInSession = <T>(climb: TransactionClimb, attempt: TransactionAttempt<T>): Promise<T> =>
+  climb.database.session((session) => climbTransaction(session, climb, attempt));
 
 /** Waits, unless `signal` is aborted: then it throws the signal's reason at once. */
 export async function wait(ms: number, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import { type DdlWork, enterDdl } from './ddl-record.ts';
 import { renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { recordLineage } from './lineage.ts';
-import { cancellable, climbLadder } from './lock-ladder.ts';
+import { climbTransaction } from './lock-ladder.ts';
 import { rescuedColumns } from './rescue-columns.ts';
 import { copyStretch, type RescueTree, rescueTree } from './rescue-rows.ts';
 import {
@@ -190,18 +190,14 @@ const BATCH_MS = 100;
 export async function copyRescued(work: DdlWork, key: RescueKey): Promise<void> {
   let pages = PAGES_FIRST;
   await work.database.session(async (session) => {
-    const attempt = (lockTimeoutMs: number): Promise<'more' | 'done'> =>
-      cancellable(work.database, session.pid, work.signal, () =>
-        session.transaction((transaction) => copyNext(work, { transaction, key, pages, lockTimeoutMs })),
-      );
     const { database, limits, signal, onWait } = work;
+    const climb = { database, limits, signal, purpose: 'copying values', onWait: (note: string) => onWait(note) };
+    const attempt = (transaction: Queryable, lockTimeoutMs: number): Promise<'more' | 'done'> =>
+      copyNext(work, { transaction, key, pages, lockTimeoutMs });
     for (let next: 'more' | 'done' = 'more'; next === 'more'; ) {
       signal.throwIfAborted();
       const began = performance.now();
-      next = await climbLadder(
-        { database, pid: session.pid, limits, signal, purpose: 'copying values', onWait: (note) => onWait(note) },
-        attempt,
-      );
+      next = await climbTransaction(session, climb, attempt);
       const spentMs = performance.now() - began;
       pages =
         spentMs > 2 * BATCH_MS ? Math.max(1, pages >> 1) : Math.min(PAGES_MAX, spentMs < BATCH_MS ? pages * 2 : pages);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
 import type { Database, Queryable } from './database.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { cancellable, climbLadder, type LadderLimits } from './lock-ladder.ts';
+import { climbInSession, type LadderLimits } from './lock-ladder.ts';
 import type { StepKey, StepLedger } from './step-ledger.ts';
 
 /** What goes out of use: a table, or a column of it. */
@@ -71,13 +71,7 @@ export async function climb<T>(
   purpose: string,
   attempt: (transaction: Queryable, lockTimeoutMs: number) => Promise<T>,
 ): Promise<T> {
-  return database.session((session) =>
-    climbLadder({ database, pid: session.pid, limits, signal, purpose, onWait }, (lockTimeoutMs) =>
-      cancellable(database, session.pid, signal, () =>
-        session.transaction((transaction) => attempt(transaction, lockTimeoutMs)),
-      ),
-    ),
-  );
+  return climbInSession({ database, limits, signal, purpose, onWait }, attempt);
 }
 
 /** The record of a step that may still go up; null where it has. Throws `Fenced` where it is undone. */
