@@ -1,4 +1,5 @@
 import type { CheckFinding, LiveCheck } from '../messages/index.ts';
+import { counted } from './figures.ts';
 import type { Paint, Tone } from './paint.ts';
 import { oneLine, wrap } from './plain-text.ts';
 
@@ -14,19 +15,18 @@ interface Group {
   has: (finding: CheckFinding) => boolean;
 }
 const isTold = (finding: CheckFinding): boolean => !finding.refused && finding.allowed === null && !finding.avoided;
-const number = (of: number, word: string): string => `${of} ${word}${of === 1 ? '' : 's'}`;
 const GROUPS: readonly Group[] = [
   {
-    title: (of) => `${number(of, 'error')}: refused; a \`ddl\` step may \`allow\` a rule with a reason`,
+    title: (of) => `${counted(of, 'error')}: refused; a \`ddl\` step may \`allow\` a rule with a reason`,
     tone: 'bad',
     has: ({ refused }) => refused,
   },
   {
-    title: (of) => number(of, 'warning'),
+    title: (of) => counted(of, 'warning'),
     tone: 'warn',
     has: (finding) => isTold(finding) && finding.severity === 'warning',
   },
-  { title: (of) => number(of, 'note'), tone: 'dim', has: (finding) => isTold(finding) && finding.severity === 'note' },
+  { title: (of) => counted(of, 'note'), tone: 'dim', has: (finding) => isTold(finding) && finding.severity === 'note' },
   {
     title: (of) => `${of} avoided: the engine runs the safe form`,
     tone: 'good',

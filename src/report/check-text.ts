@@ -2,6 +2,7 @@ import { type LiveCheck, problemOf } from '../messages/index.ts';
 import type { Gate, Plan } from '../plan/index.ts';
 import { findingLines } from './check-findings.ts';
 import { statementLines } from './check-table.ts';
+import { counted } from './figures.ts';
 import { painter } from './paint.ts';
 import { oneLine, wrap } from './plain-text.ts';
 
@@ -31,8 +32,6 @@ export function checkText(report: CheckReport, { width, color }: { width: number
     ...(typeof sarif === 'string' ? [`wrote ${sarif}`] : []),
   ].join('\n');
 }
-
-const counted = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
 
 function liveLines(
   file: string,

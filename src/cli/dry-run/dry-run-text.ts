@@ -1,3 +1,4 @@
+import { counted } from '../../report/figures.ts';
 import { oneLine } from '../../report/plain-text.ts';
 import type { ObservedTransaction } from '../../adapters/postgres/observed-database.ts';
 import type { DryRun, DryRunDatabase } from './dry-run.ts';
@@ -17,8 +18,6 @@ export function dryRunText(run: DryRun): string {
     ...run.left.map(({ step, why }) => `  not run: ${step}: ${why}`),
   ].join('\n');
 }
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 function databaseLines({ name, original, copy, missing, changed }: DryRunDatabase): string[] {
   return [

@@ -1,5 +1,5 @@
 import type { Condition, Plan, Step } from '../../plan/index.ts';
-import { count } from '../figures.ts';
+import { count, counted } from '../figures.ts';
 import { type BlueprintInput, type StepTable, tableName } from './blueprint-input.ts';
 import { lockWords, statementsOf, strongestLock } from './statement-locks.ts';
 
@@ -7,7 +7,6 @@ import { lockWords, statementsOf, strongestLock } from './statement-locks.ts';
 
 const list = (names: readonly string[]): string =>
   names.length <= 1 ? (names[0] ?? '') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
-const counted = (number: number, word: string): string => `${count(number)} ${word}${number === 1 ? '' : 's'}`;
 const onTables = (tables: readonly StepTable[]): string =>
   tables.length === 0 ? '' : ` on ${list(tables.map(tableName))}`;
 
