@@ -4,7 +4,7 @@ import { alterTableForm } from './safe-form/alter-table.ts';
 import { indexBuildForm } from './safe-form/index-build.ts';
 import { indexDropForm } from './safe-form/index-drop.ts';
 import { refreshForm } from './safe-form/refresh.ts';
-import { nameOf } from './safe-form/tree.ts';
+import { relationIn } from './tree.ts';
 import type { SafeForm } from './safe-form/unit.ts';
 
 export type { ColumnFill, SafeForm, SafeUnit } from './safe-form/unit.ts';
@@ -20,7 +20,7 @@ export function safeForm(statement: Statement, schema: string, facts: SchemaFact
     case 'AlterTableStmt':
       return alterTableForm(statement, schema, facts);
     case 'IndexStmt': {
-      const { schema: of, name } = nameOf(node['relation'], schema);
+      const { schema: of, name } = relationIn(node['relation'], schema);
       const relation = relationOf(facts, of, name);
       return relation === undefined ? null : indexBuildForm(statement, relation, facts);
     }

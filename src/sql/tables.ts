@@ -1,4 +1,5 @@
 import { type SqlNode, type Statement, statementsOf, walkSql } from './parser.ts';
+import { listIn, textsIn } from './tree.ts';
 
 export interface TableRef {
   schema: string;
@@ -38,8 +39,8 @@ function tablesOf({ kind, node }: Statement, schema: string): TableRef[] {
   const objectType = [node['removeType'], node['renameType'], node['objtype'], node['objectType']].find(isText) ?? '';
   const refs: TableRef[] = [];
   if (kind === 'DropStmt' || kind === 'CommentStmt' || kind === 'SecLabelStmt') {
-    for (const object of kind === 'DropStmt' ? list(node['objects']) : [node['object']]) {
-      const names = namesOf(object);
+    for (const object of kind === 'DropStmt' ? listIn(node['objects']) : [node['object']]) {
+      const names = textsIn(object);
       if (RELATION_OBJECTS.has(objectType)) refs.push(qualified(names, schema));
       else if (PARTS_OF_TABLE.has(objectType)) refs.push(qualified(names.slice(0, -1), schema));
     }
@@ -83,26 +84,16 @@ function commonTableNames(node: SqlNode): Set<string> {
 }
 
 function ownerTable(options: unknown, schema: string): TableRef | null {
-  for (const option of list(options)) {
+  for (const option of listIn(options)) {
     const element = (option as SqlNode)['DefElem'] as SqlNode | undefined;
     if (element?.['defname'] !== 'owned_by') continue;
-    const names = namesOf(element['arg']);
+    const names = textsIn(element['arg']);
     return names.length > 1 ? qualified(names.slice(0, -1), schema) : null;
   }
   return null;
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-
-/** `{ List: { items: [{ String: { sval } }] } }` as `['a', 'b']`. */
-function namesOf(object: unknown): string[] {
-  const items = ((object as SqlNode | undefined)?.['List'] as SqlNode | undefined)?.['items'];
-  return list(items).flatMap((item) => {
-    const text = ((item as SqlNode)['String'] as SqlNode | undefined)?.['sval'];
-    return isText(text) ? [text] : [];
-  });
-}
 
 const qualified = (names: readonly string[], schema: string): TableRef => ({
   schema: names.length > 1 ? (names.at(-2) ?? schema) : schema,

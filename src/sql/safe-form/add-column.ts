@@ -1,12 +1,13 @@
 import { deparse } from '../deparse.ts';
 import type { SqlNode } from '../parser.ts';
+import { fieldsOf, listIn } from '../tree.ts';
 import { checkForm, foreignKeyForm } from './constraint.ts';
 import { alter, alterAs, type AlteredTable } from './altered-table.ts';
 import { canBeFilled } from './fillable.ts';
 import { notNullForm } from './not-null.ts';
 import { serialDefault, withoutSerial } from './serial.ts';
 import { beforeConstraints, type WrittenCommand } from './splice.ts';
-import { command, fieldsOf, list, rangeVar, stringNode, text } from './tree.ts';
+import { command, rangeVar, stringNode, text } from './tree.ts';
 import { uniqueForm } from './unique.ts';
 import { joined, type SafeForm, type SafeUnit, transactional, unitsOf } from './unit.ts';
 import { isVolatile } from './volatile.ts';
@@ -78,7 +79,7 @@ const ruleOf = ({ contype }: SqlNode): string[] =>
 /** Its constraints with the attributes that stand after them (DEFERRABLE, INITIALLY DEFERRED) as fields of their own. */
 function inlineConstraints(column: SqlNode): SqlNode[] {
   const found: SqlNode[] = [];
-  for (const item of list(column['constraints'])) {
+  for (const item of listIn(column['constraints'])) {
     const constraint = fieldsOf(item, 'Constraint') ?? {};
     const last = found.at(-1);
     const attribute = ATTRIBUTES[String(constraint['contype'])];

@@ -1,12 +1,12 @@
 import { relationOf, type SchemaFacts } from '../facts.ts';
 import { type SqlNode, type Statement, statementsOf } from '../parser.ts';
+import { fieldsOf, relationIn } from '../tree.ts';
 import { addColumnDangers, addColumnForm } from './add-column.ts';
 import { alterAs, type AlteredTable } from './altered-table.ts';
 import { checkForm, foreignKeyForm } from './constraint.ts';
 import { addNotNullForm, isKnownNotNull, setNotNullForm } from './not-null.ts';
 import { isUsed, NamesTaken } from './object-name.ts';
 import { constraintBody, type WrittenCommand, writtenCommands } from './splice.ts';
-import { fieldsOf, nameOf } from './tree.ts';
 import { uniqueForm } from './unique.ts';
 import { joined, type SafeForm, unitsOf } from './unit.ts';
 
@@ -16,7 +16,7 @@ import { joined, type SafeForm, unitsOf } from './unit.ts';
  */
 export function alterTableForm(statement: Statement, schema: string, facts: SchemaFacts): SafeForm | null {
   if (statement.node['objtype'] !== 'OBJECT_TABLE') return null;
-  const { schema: of, name } = nameOf(statement.node['relation'], schema);
+  const { schema: of, name } = relationIn(statement.node['relation'], schema);
   const relation = relationOf(facts, of, name);
   if (!isUsed(relation) || (relation.kind !== 'table' && relation.kind !== 'partitioned')) return null;
   // Read alone, so that places in the tree are places in the statement's own text.

@@ -1,6 +1,7 @@
 import { walkSql, type SqlNode } from '../parser.ts';
+import { fieldsOf, listIn, textsIn } from '../tree.ts';
 import { alter, type AlteredTable, validate } from './altered-table.ts';
-import { command, fieldsOf, list, rangeVar, strings, text } from './tree.ts';
+import { command, rangeVar, text } from './tree.ts';
 import { type SafeForm, unitsOf } from './unit.ts';
 
 /** A partitioned table takes a foreign key without checking its rows from this version on. */
@@ -23,7 +24,7 @@ export function checkForm(constraint: SqlNode, table: AlteredTable): SafeForm | 
 export function foreignKeyForm(constraint: SqlNode, table: AlteredTable): SafeForm | null {
   if (isUnchecked(constraint)) return null;
   const isOlder = table.relation.kind === 'partitioned' && table.facts.serverVersion < PARTITIONED_NOT_VALID;
-  const columns = strings(constraint['fk_attrs']);
+  const columns = textsIn(constraint['fk_attrs']);
   const form = isOlder
     ? perPartition(constraint, { columns, table })
     : apart(constraint, { columns, label: 'fkey', table });
@@ -82,7 +83,7 @@ function columnsIn(expression: unknown): string[] {
   const names = new Set<string>();
   walkSql(expression, (kind, fields) => {
     if (kind !== 'ColumnRef') return;
-    const last = list(fields['fields']).at(-1);
+    const last = listIn(fields['fields']).at(-1);
     names.add(text(fieldsOf(last, 'String')?.['sval']) ?? '*');
   });
   return [...names];

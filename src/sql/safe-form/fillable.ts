@@ -2,8 +2,8 @@ import { type RelationFacts, relationOf } from '../facts.ts';
 import type { SqlNode } from '../parser.ts';
 import { withoutDomain } from '../type-change.ts';
 import { typeOf } from '../type-name.ts';
+import { isNode } from '../tree.ts';
 import type { AlteredTable } from './altered-table.ts';
-import { isNode } from './tree.ts';
 
 /**
  * Whether a column can be added without a value and its rows be filled by UPDATE, with the outcome of the statement as

@@ -1,17 +1,18 @@
 import type { RelationFacts, SchemaFacts } from '../facts.ts';
 import { deparse } from '../deparse.ts';
 import type { SqlNode, Statement } from '../parser.ts';
+import { relationIn } from '../tree.ts';
 import { indexColumnNames } from './index-columns.ts';
 import { isUsed, NamesTaken } from './object-name.ts';
 import { partitionedIndex } from './partitioned-index.ts';
 import { withKeyword } from './splice.ts';
-import { nameOf, text } from './tree.ts';
+import { text } from './tree.ts';
 import { concurrent, type SafeForm } from './unit.ts';
 
 /** CREATE INDEX holds up writers until it is built; CONCURRENTLY holds up nobody, and needs a name to be found again. */
 export function indexBuildForm(statement: Statement, relation: RelationFacts, facts: SchemaFacts): SafeForm | null {
   const { node } = statement;
-  const table = nameOf(node['relation'], relation.schema);
+  const table = relationIn(node['relation'], relation.schema);
   const taken = new NamesTaken(facts);
   if (relation.kind === 'partitioned') {
     const isOnly = (node['relation'] as SqlNode)['inh'] !== true;

@@ -1,10 +1,11 @@
 import type { SqlNode } from '../parser.ts';
+import { fieldsOf, listIn } from '../tree.ts';
 import { distinctNames } from './object-name.ts';
-import { fieldsOf, list, text } from './tree.ts';
+import { text } from './tree.ts';
 
 /** The names that Postgres gives an index's columns, which the index's own name is made of. */
 export function indexColumnNames(node: SqlNode): string[] {
-  const elements = [...list(node['indexParams']), ...list(node['indexIncludingParams'])];
+  const elements = [...listIn(node['indexParams']), ...listIn(node['indexIncludingParams'])];
   return distinctNames(
     elements.map((element) => {
       const fields = fieldsOf(element, 'IndexElem') ?? {};
@@ -35,6 +36,6 @@ function expressionName(expression: unknown): string | null {
 }
 
 const lastName = (names: unknown): string | null =>
-  list(names)
+  listIn(names)
     .map((item) => text(fieldsOf(item, 'String')?.['sval']))
     .findLast((name) => name !== null) ?? null;

@@ -1,14 +1,14 @@
 import { deparse } from '../deparse.ts';
 import { relationOf, type SchemaFacts } from '../facts.ts';
 import type { SqlNode, Statement } from '../parser.ts';
+import { listIn, nameIn, textsIn } from '../tree.ts';
 import { isUsed } from './object-name.ts';
-import { list, nameOfObject } from './tree.ts';
 import { concurrent, type SafeForm, type SafeUnit, transactional } from './unit.ts';
 
 /** DROP INDEX needs the table's strongest lock; CONCURRENTLY holds up nobody. It takes one index at a time. */
 export function indexDropForm({ node }: Statement, schema: string, facts: SchemaFacts): SafeForm | null {
   if (node['concurrent'] === true || node['behavior'] === 'DROP_CASCADE') return null;
-  const objects = list(node['objects']) as SqlNode[];
+  const objects = listIn(node['objects']) as SqlNode[];
   const apart = objects.map((object) => canDropConcurrently(object, schema, facts));
   if (!apart.includes(true)) return null;
   const units: SafeUnit[] = [];
@@ -30,7 +30,7 @@ export function indexDropForm({ node }: Statement, schema: string, facts: Schema
 
 /** Not one of a partitioned table, and not one that serves a constraint: Postgres refuses both. */
 function canDropConcurrently(object: SqlNode, schema: string, facts: SchemaFacts): boolean {
-  const { schema: of, name } = nameOfObject(object, schema);
+  const { schema: of, name } = nameIn(textsIn(object), schema);
   const index = relationOf(facts, of, name);
   const table = index?.of == null ? undefined : relationOf(facts, index.of.schema, index.of.name);
   if (!isUsed(table) || table.kind === 'partitioned') return false;

@@ -1,7 +1,8 @@
 import type { RelationFacts } from '../facts.ts';
 import type { SqlNode } from '../parser.ts';
+import { textsIn } from '../tree.ts';
 import { alter, type AlteredTable, validate } from './altered-table.ts';
-import { command, stringNode, strings, text } from './tree.ts';
+import { command, stringNode, text } from './tree.ts';
 import { type SafeForm, unitsOf } from './unit.ts';
 
 /** NOT NULL is a constraint with a name, which can be added without a scan, from this version on. */
@@ -16,7 +17,7 @@ export function setNotNullForm(cmd: SqlNode, table: AlteredTable): SafeForm | nu
 
 /** ADD CONSTRAINT … NOT NULL, which Postgres 18 has. */
 export function addNotNullForm(constraint: SqlNode, table: AlteredTable): SafeForm | null {
-  const [column] = strings(constraint['keys']);
+  const [column] = textsIn(constraint['keys']);
   if (column === undefined || constraint['is_no_inherit'] === true || constraint['skip_validation'] === true)
     return null;
   return table.facts.serverVersion < NAMED_NOT_NULL ? null : notNullForm(column, text(constraint['conname']), table);

@@ -1,9 +1,10 @@
 import { deparse } from '../deparse.ts';
 import { relationOf, type RelationFacts, type SchemaFacts } from '../facts.ts';
 import type { SqlNode } from '../parser.ts';
+import type { Name } from '../tree.ts';
 import { indexColumnNames } from './index-columns.ts';
 import type { NamesTaken } from './object-name.ts';
-import { command, type Name, rangeVar, text } from './tree.ts';
+import { command, rangeVar, text } from './tree.ts';
 import { concurrent, type SafeForm, type SafeUnit, unitsOf } from './unit.ts';
 
 interface Partitioned {

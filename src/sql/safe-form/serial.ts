@@ -1,8 +1,9 @@
 import { QuoteUtils } from 'pgsql-deparser';
 import { deparse } from '../deparse.ts';
 import type { SqlNode } from '../parser.ts';
+import { fieldsOf, listIn } from '../tree.ts';
 import type { AlteredTable } from './altered-table.ts';
-import { fieldsOf, list, rangeVar, stringNode, text } from './tree.ts';
+import { rangeVar, stringNode, text } from './tree.ts';
 import { type SafeUnit, unitsOf } from './unit.ts';
 
 const INTEGERS: Readonly<Record<string, string>> = {
@@ -55,7 +56,7 @@ export function withoutSerial(column: SqlNode): SqlNode {
 }
 
 function integerOf(column: SqlNode): string | null {
-  const names = list((column['typeName'] as SqlNode | undefined)?.['names']);
+  const names = listIn((column['typeName'] as SqlNode | undefined)?.['names']);
   const name = text(fieldsOf(names.at(-1), 'String')?.['sval']);
   return names.length === 1 && name !== null ? (INTEGERS[name] ?? null) : null;
 }

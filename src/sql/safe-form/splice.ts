@@ -1,6 +1,6 @@
 import { scanSync } from 'libpg-query';
-import { isNode, list } from './tree.ts';
 import type { SqlNode } from '../parser.ts';
+import { isNode, listIn } from '../tree.ts';
 
 /** Pieces of a statement's own text, by the tokens of Postgres's scanner: for what the deparser can't write. */
 interface Token {
@@ -44,7 +44,7 @@ export function writtenCommands(statement: string, { relation, cmds }: SqlNode):
   if (tokens[at + 1]?.text === '*') at += 1;
   const head = bytes.subarray(0, tokens[at]?.end ?? 0).toString();
   const ranges = rangesBetweenCommas(tokens.slice(at + 1));
-  const commands = list(cmds);
+  const commands = listIn(cmds);
   if (ranges.length !== commands.length) return null;
   return ranges.map(({ start, end }, index) => {
     const text = bytes.subarray(start, end).toString();
@@ -66,7 +66,7 @@ function rangesBetweenCommas(tokens: readonly Token[]): { start: number; end: nu
 
 /** The words of a column's definition up to its first constraint. */
 export function beforeConstraints({ statement, start }: WrittenCommand, column: SqlNode): string | null {
-  const places = list(column['constraints']).flatMap((constraint) => {
+  const places = listIn(column['constraints']).flatMap((constraint) => {
     const fields = isNode(constraint) && isNode(constraint['Constraint']) ? constraint['Constraint'] : {};
     return typeof fields['location'] === 'number' ? [fields['location']] : [];
   });

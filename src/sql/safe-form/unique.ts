@@ -2,11 +2,12 @@ import { QuoteUtils } from 'pgsql-deparser';
 import { deparse } from '../deparse.ts';
 import { relationOf } from '../facts.ts';
 import type { SqlNode } from '../parser.ts';
+import { type Name, textsIn } from '../tree.ts';
 import { alter, alterAs, type AlteredTable, validate } from './altered-table.ts';
 import { isKnownNotNull, notNullForm } from './not-null.ts';
 import { distinctNames } from './object-name.ts';
 import { attachIndex, children } from './partitioned-index.ts';
-import { command, type Name, rangeVar, strings, text } from './tree.ts';
+import { command, rangeVar, text } from './tree.ts';
 import { concurrent, type SafeForm, type SafeUnit, unitsOf } from './unit.ts';
 
 /**
@@ -17,7 +18,7 @@ export function uniqueForm(constraint: SqlNode, table: AlteredTable, body: strin
   const isPrimary = constraint['contype'] === 'CONSTR_PRIMARY';
   if (constraint['without_overlaps'] === true) return null;
   const existing = text(constraint['indexname']);
-  const keys = existing === null ? strings(constraint['keys']) : keysOfIndex(existing, table);
+  const keys = existing === null ? textsIn(constraint['keys']) : keysOfIndex(existing, table);
   const nullable = isPrimary ? keys.filter((key) => !isKnownNotNull(key, table.relation)) : [];
   const before = nullable.map((key) => notNullForm(key, null, table));
   if (before.includes(null)) return null;
@@ -58,7 +59,7 @@ function plainUnits(constraint: SqlNode, table: AlteredTable): SafeUnit[] | null
 function chosenName(constraint: SqlNode, { schema, name }: Name, { taken }: AlteredTable): string {
   if (constraint['contype'] === 'CONSTR_PRIMARY')
     return taken.index({ schema, table: name, columns: [], label: 'pkey' });
-  const columns = distinctNames([...strings(constraint['keys']), ...strings(constraint['including'])]);
+  const columns = distinctNames([...textsIn(constraint['keys']), ...textsIn(constraint['including'])]);
   return taken.index({ schema, table: name, columns, label: 'key' });
 }
 
@@ -70,14 +71,14 @@ function indexSql(
   const element = (column: string): SqlNode => ({
     IndexElem: { name: column, ordering: 'SORTBY_DEFAULT', nulls_ordering: 'SORTBY_NULLS_DEFAULT' },
   });
-  const including = strings(constraint['including']).map(element);
+  const including = textsIn(constraint['including']).map(element);
   const sql = deparse({
     kind: 'IndexStmt',
     node: {
       idxname: name,
       relation,
       accessMethod: 'btree',
-      indexParams: strings(constraint['keys']).map(element),
+      indexParams: textsIn(constraint['keys']).map(element),
       ...(including.length > 0 && { indexIncludingParams: including }),
       ...(constraint['options'] !== undefined && { options: constraint['options'] }),
       ...(constraint['indexspace'] !== undefined && { tableSpace: constraint['indexspace'] }),

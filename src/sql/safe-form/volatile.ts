@@ -1,6 +1,6 @@
 import type { SchemaFacts } from '../facts.ts';
 import { walkSql } from '../parser.ts';
-import { strings } from './tree.ts';
+import { textsIn } from '../tree.ts';
 
 /**
  * Whether an expression gives another value for each row. A function that the facts don't know counts as volatile: the
@@ -9,7 +9,7 @@ import { strings } from './tree.ts';
 export function isVolatile(expression: unknown, schema: string, facts: SchemaFacts): boolean {
   let volatile = false;
   walkSql(expression, (kind, fields) => {
-    if (kind === 'FuncCall' && isVolatileFunction(strings(fields['funcname']), schema, facts)) volatile = true;
+    if (kind === 'FuncCall' && isVolatileFunction(textsIn(fields['funcname']), schema, facts)) volatile = true;
     // What a sub-select answers is another thing each time, and isn't allowed in a default anyway.
     if (kind === 'SubLink') volatile = true;
   });
