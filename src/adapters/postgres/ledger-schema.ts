@@ -231,6 +231,14 @@ CREATE TABLE switchback.deprecations (
   PRIMARY KEY (migration, version, epoch, step)
 );`;
 
+/**
+ * What rows of an altered range held before and after: for each a `bit_xor` of their hashes, which chunks and ranges add
+ * up by `#`. Null where nobody looked.
+ */
+const LINEAGE_DIGESTS = `
+ALTER TABLE switchback.ranges ADD COLUMN before_digest bigint, ADD COLUMN after_digest bigint;
+ALTER TABLE switchback.lineage ADD COLUMN before_digest bigint, ADD COLUMN after_digest bigint;`;
+
 interface Upgrade {
   name: string;
   sql: string;
@@ -240,6 +248,7 @@ const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
     { name: '0001-target', sql: TARGET_TABLES },
     { name: '0002-rescue', sql: RESCUED_VALUES },
     { name: '0003-schema-baselines', sql: SCHEMA_BASELINES },
+    { name: '0005-lineage-digests', sql: LINEAGE_DIGESTS },
   ],
   home: [
     { name: '0001-home', sql: HOME_TABLES },

@@ -14,13 +14,19 @@ export interface LineageEntry {
   upper: Place | null;
   rows: number;
   requestedBy: string;
+  /** `bit_xor` of the hashes of the rows' altered columns, before and after, as a bigint's text; null: nobody looked. */
+  digests?: { before: string | null; after: string | null };
 }
 
 export async function recordLineage(session: Queryable, entry: LineageEntry): Promise<void> {
-  const { run, step, direction, kind, object, lower, upper, rows, requestedBy } = entry;
+  const { run, step, direction, kind, object, lower, upper, rows, requestedBy, digests } = entry;
   await session.query(
-    `INSERT INTO switchback.lineage (migration, version, epoch, step, direction, kind, object, lower_key, upper_key, rows_changed, requested_by)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-    [run.migration, run.version, run.epoch, step, direction, kind, object, lower, upper, rows, requestedBy],
+    `INSERT INTO switchback.lineage (migration, version, epoch, step, direction, kind, object, lower_key, upper_key, rows_changed, requested_by,
+       before_digest, after_digest)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+    [
+      ...[run.migration, run.version, run.epoch, step, direction, kind, object, lower, upper, rows, requestedBy],
+      ...[digests?.before ?? null, digests?.after ?? null],
+    ],
   );
 }
