@@ -325,6 +325,7 @@ test('a worker that comes to a range which another one has finished, and the pro
         keysDone: 0,
         rowsDone: 0,
         chunkRows: 100,
+        digests: { before: null, after: null },
       },
       {
         database: room.database,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { updateRows } from '../../src/adapters/postgres/backfill-procedure.ts';
+import { updateRows } from '../../src/adapters/postgres/backfill-change.ts';
 import type { DualWriteDetail } from '../../src/adapters/postgres/dual-write-function.ts';
 import { readTableShape } from '../../src/adapters/postgres/table-shape.ts';
 import { type DataRoom, dataRoom, effects, users } from './room.ts';

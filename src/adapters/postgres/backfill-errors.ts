@@ -1,9 +1,9 @@
 import { SwitchbackError } from '../../messages/index.ts';
-import { type BackfillWork, updateRows } from './backfill-procedure.ts';
+import type { BackfillWork } from './backfill-procedure.ts';
+import { type Changed, changeRows, recordBackfill } from './backfill-record.ts';
 import type { Database, Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { recordLineage } from './lineage.ts';
 import { nextPlace } from './range-cut.ts';
 import { keyIs, keyValues } from './range-key.ts';
 import { moveCursor, type Place, placeOf, type RangeOwner, type RangeRow } from './range-ledger.ts';
@@ -54,29 +54,28 @@ export async function stepOverRow(
       upTo: placeOf(row['upper']) ?? [],
     });
     if (place === null) return;
-    const rows = await updateOne(session, owner, work, place);
-    await moveCursor(session, owner, range, { cursor: place, keys: 1, rows: rows ?? 0, done: false });
+    const changed = await updateOne(session, owner, work, place);
+    await moveCursor(session, owner, range, { cursor: place, keys: 1, done: false, ...(changed ?? { rows: 0 }) });
   });
 }
 
-/** Rows changed, or null where the row was set aside. */
+/** What was changed, or null where the row was set aside. */
 async function updateOne(
   session: Queryable,
   owner: RangeOwner,
   work: BackfillWork,
   place: Place,
-): Promise<number | null> {
+): Promise<Changed | null> {
   const alias = quoteIdentifier(work.shape.table);
   await session.query('SAVEPOINT zz_row');
   try {
     await session.query(`SET LOCAL search_path = ${searchPath(work.shape.schema)}`);
     await session.query('SET LOCAL lock_timeout = 1000');
-    const rows = await session.query(
-      `${updateRows(work)} AND ${keyIs(work.key, alias, keyValues(work.key, '$1::text[]'))} RETURNING 1 AS one`,
-      [place],
-    );
+    const changed = await changeRows(session, work.change, keyIs(work.key, alias, keyValues(work.key, '$1::text[]')), [
+      place,
+    ]);
     await session.query('RELEASE SAVEPOINT zz_row');
-    return rows.length;
+    return changed;
   } catch (error) {
     if (!isRowError(error)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT zz_row; RELEASE SAVEPOINT zz_row');
@@ -99,24 +98,19 @@ export async function retryRowErrors(
   for (const key of await rowErrorKeys(database, owner)) {
     await database.transaction(async (session) => {
       await options.fence(session);
-      const rows = await updateOne(session, owner, work, key);
-      if (rows === null) return;
+      const changed = await updateOne(session, owner, work, key);
+      if (changed === null) return;
       await session.query(`DELETE FROM switchback.row_errors WHERE ${OWNER} AND key = $5`, [
         ...ownerValues(owner),
         key,
       ]);
-      if (rows === 0) return;
       const object = quoteTable(work.shape.schema, work.shape.table);
-      await recordLineage(session, {
-        run: owner.run,
-        step: owner.step,
-        direction: 'up',
-        kind: 'backfill',
+      await recordBackfill(session, owner, {
         object,
         lower: key,
         upper: key,
-        rows,
         requestedBy: options.requestedBy,
+        ...changed,
       });
     });
   }

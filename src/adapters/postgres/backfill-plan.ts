@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
-import { type BackfillWork, backfillProcedure, updateRows } from './backfill-procedure.ts';
+import { type ChunkChange, changeInPlace } from './backfill-change.ts';
+import { type BackfillWork, backfillProcedure } from './backfill-procedure.ts';
+import { changeRows, recordBackfill } from './backfill-record.ts';
 import { whereEnds } from './backfill-sweep.ts';
 import type { Queryable } from './database.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { recordLineage } from './lineage.ts';
 import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
 import { listRanges, type RangeOwner } from './range-ledger.ts';
 import { referencedColumns, searchPath } from './table-expressions.ts';
@@ -25,6 +26,7 @@ export interface BackfillPlan {
   key: Key | null;
   /** Null for a small table without a key: it is changed in one statement. */
   work: BackfillWork | null;
+  change: ChunkChange;
   /** Whether rows that come later are looked for again. */
   sweeps: boolean;
   statements: string[];
@@ -55,6 +57,7 @@ export async function planBackfill(
   }
   if (wish.where !== null) await referencedColumns(session, shape, wish.where, 'where');
   const row = { shape, set: wish.set, marker: wish.marker, where: wish.where };
+  const change = changeInPlace(row);
   if (key === null) {
     const [found] = await session.query(
       `SELECT count(*) AS count FROM (SELECT FROM ${quoteTable(wish.schema, wish.table)} LIMIT ${KEYLESS_ROWS_MAX + 1}) r`,
@@ -65,11 +68,19 @@ export async function planBackfill(
         `no primary key and no unique index over NOT NULL columns, and more than ${KEYLESS_ROWS_MAX} rows`,
       );
     }
-    return { shape, wish, key, work: null, sweeps: false, statements: [] };
+    return { shape, wish, key, work: null, change, sweeps: false, statements: [] };
   }
-  const work: BackfillWork = { ...row, key };
+  const work: BackfillWork = { shape, marker: wish.marker, where: wish.where, key, change };
   const sweeps = sweepsBefore ?? (wish.marker === null && (await whereEnds(session, row)));
-  return { shape, wish, key, work, sweeps, statements: [backfillProcedure(procedure, work), revoke(procedure)] };
+  return {
+    shape,
+    wish,
+    key,
+    work,
+    change,
+    sweeps,
+    statements: [backfillProcedure(procedure, work), revoke(procedure)],
+  };
 }
 
 const revoke = (procedure: string): string =>
@@ -88,29 +99,16 @@ const keyWritten = ({ schema, table }: TableShape, column: string): SwitchbackEr
 /** Changes a small table in one statement, inside the caller's transaction. Answers with the rows changed. */
 export async function changeWhole(
   session: Queryable,
-  { shape, wish }: BackfillPlan,
+  { shape, change }: BackfillPlan,
   owner: RangeOwner,
   requestedBy: string,
 ): Promise<number> {
   await session.query(`SET LOCAL search_path = ${searchPath(shape.schema)}`);
-  const [row] = await session.query(
-    `WITH changed AS (${updateRows({ shape, ...wish })} RETURNING 1) SELECT count(*) AS count FROM changed`,
-  );
+  const changed = await changeRows(session, change, 'true');
   await session.query('SET LOCAL search_path = pg_catalog');
-  const rows = Number(row?.['count']);
   const object = quoteTable(shape.schema, shape.table);
-  await recordLineage(session, {
-    run: owner.run,
-    step: owner.step,
-    direction: 'up',
-    kind: 'backfill',
-    object,
-    lower: null,
-    upper: null,
-    rows,
-    requestedBy,
-  });
-  return rows;
+  await recordBackfill(session, owner, { object, lower: null, upper: null, requestedBy, ...changed });
+  return changed.rows;
 }
 
 /** Ends the walk for good: open ranges are closed, and what was done in them goes into the lineage. */
@@ -135,19 +133,14 @@ export async function closeBackfill(
   for (const range of ranges.filter(({ open }) => open)) {
     rows += range.rowsDone;
     const object = step?.['object'] ?? known?.['object'] ?? '';
-    if (range.rowsDone > 0) {
-      await recordLineage(session, {
-        run: owner.run,
-        step: owner.step,
-        direction: 'up',
-        kind: 'backfill',
-        object,
-        lower: range.lower,
-        upper: range.cursor,
-        rows: range.rowsDone,
-        requestedBy,
-      });
-    }
+    await recordBackfill(session, owner, {
+      object,
+      lower: range.lower,
+      upper: range.cursor,
+      requestedBy,
+      rows: range.rowsDone,
+      digests: range.digests,
+    });
     await session.query("UPDATE switchback.ranges SET state = 'done', stop = true WHERE id = $1", [range.id]);
   }
   return rows;

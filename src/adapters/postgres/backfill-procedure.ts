@@ -1,47 +1,20 @@
+import type { ChunkChange, RowChange } from './backfill-change.ts';
 import { dollarQuote } from './dual-write-function.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
 import { type Key, keyAfter, keyColumns, keyOrder, keyUpTo, keyValues } from './range-key.ts';
 import { searchPath } from './table-expressions.ts';
-import type { TableShape } from './table-shape.ts';
 
 /**
  * The procedure that walks a range of a table in chunks and commits each with its cursor. It is CALLed in slices, so
  * that no round trip stands between two chunks, and reads stop, rate and generation anew before every chunk.
  */
-export interface BackfillWork {
-  shape: TableShape;
+export interface BackfillWork extends Omit<RowChange, 'set'> {
   key: Key;
-  /** Column to expression over the row itself. */
-  set: Readonly<Record<string, string>>;
-  /** Our column of the dual write, if there is one: it tells which rows are still to be done. */
-  marker: string | null;
-  where: string | null;
+  change: ChunkChange;
 }
 
 /** How long a chunk waits for a row that someone else holds before it lets go of its own rows and is tried again. */
 export const ROW_LOCK_TIMEOUT_MS = 200;
-
-/** The value the backfill leaves in the marker: the triggers know it and let the write by. */
-const BACKFILLED = 2;
-
-/** `UPDATE …` of the rows that are still to be done, without its key range: that follows after AND. */
-export function updateRows({ shape, set, marker, where }: Omit<BackfillWork, 'key'>): string {
-  const alias = quoteIdentifier(shape.table);
-  const assignments = Object.entries(set).map(
-    ([column, expression]) => `${quoteIdentifier(column)} = (\n${expression}\n)`,
-  );
-  if (marker !== null) assignments.push(`${quoteIdentifier(marker)} = ${BACKFILLED}`);
-  return `UPDATE ${quoteTable(shape.schema, shape.table)} AS ${alias} SET ${assignments.join(', ')} WHERE ${stillToDo({ shape, marker, where })}`;
-}
-
-/** Which rows are still to be done. */
-export function stillToDo({ shape, marker, where }: Pick<BackfillWork, 'shape' | 'marker' | 'where'>): string {
-  const terms = [
-    ...(marker === null ? [] : [`${quoteIdentifier(shape.table)}.${quoteIdentifier(marker)} IS NULL`]),
-    ...(where === null ? [] : [`(\n${where}\n)`]),
-  ];
-  return terms.length === 0 ? 'true' : terms.join(' AND ');
-}
 
 /**
  * Settings of a chunk's transaction. The keys of a range are always few among many, whatever the statistics say: one
@@ -63,6 +36,10 @@ const settings = (schema: string): string =>
 /** Parameters in their order, as CALL takes them: in, then in and out. */
 export const PROCEDURE_CALL =
   '($1::bigint, $2::bigint, $3::float8, $4::integer, $5::integer, $6::float8, $7::text, NULL, 0, 0, 0, NULL)';
+
+/** A chunk without rows, or one that nobody looked at, leaves the range's digest as it is. */
+const addDigest = (of: 'before' | 'after'): string =>
+  `${of}_digest = CASE WHEN zz.digest_${of} IS NULL THEN r.${of}_digest ELSE coalesce(r.${of}_digest, 0) # zz.digest_${of} END`;
 
 /**
  * CREATE OR REPLACE PROCEDURE `switchback.<name>`(range, generation, slice ms, chunk rows, chunks at most, rest,
@@ -90,14 +67,15 @@ export function backfillProcedure(name: string, work: BackfillWork): string {
   const pick = (from: string): string =>
     `SELECT ${keyColumns(key, alias)} INTO ${place('hi').join(', ')} FROM ${table} WHERE ${from}${upTo('up')} ORDER BY ${keyOrder(key, alias, 'forward')} OFFSET zz.take - 1 LIMIT 1;`;
   const rest = (from: string): string => `SELECT count(*) INTO zz.took FROM ${table} WHERE ${from}${upTo('up')};`;
-  const update = (from: string): string => `${updateRows(work)} AND ${from}${upTo('hi')};`;
+  const change = (from: string): string =>
+    `${work.change(`${from}${upTo('hi')}`)} INTO zz.hit, zz.digest_before, zz.digest_after;`;
   const body = `
 #variable_conflict use_column
 <<zz>>
 DECLARE
   place text[]; bound text[]; range_state text; stop boolean; rate float8;
   ${variables('lo')} ${variables('hi')} ${variables('up')}
-  take integer; took bigint; hit bigint; last boolean; wrote boolean := false;
+  take integer; took bigint; hit bigint; digest_before bigint; digest_after bigint; last boolean; wrote boolean := false;
   began timestamptz := clock_timestamp(); chunk_began timestamptz; spent_ms float8; due_ms float8; chunks integer := 0;
 BEGIN
   outcome := 'more'; chunk_ms := '{}';
@@ -127,19 +105,18 @@ BEGIN
       IF zz.place IS NULL THEN ${rest('')} ELSE ${rest(`${after} AND `)} END IF;
     END IF;
     IF zz.place IS NULL THEN
-      ${update('')}
+      ${change('')}
     ELSE
-      ${update(`${after} AND `)}
+      ${change(`${after} AND `)}
     END IF;
-    GET DIAGNOSTICS hit = ROW_COUNT;
     UPDATE switchback.ranges r SET cursor_key = ARRAY[${place('hi')
       .map((variable) => `${variable}::text`)
       .join(', ')}], keys_done = r.keys_done + zz.took, rows_done = r.rows_done + zz.hit,
-      chunk_rows = in_rows, state = CASE WHEN zz.last THEN 'done' ELSE 'open' END, updated_at = clock_timestamp()
+      ${addDigest('before')}, ${addDigest('after')}, chunk_rows = in_rows, state = CASE WHEN zz.last THEN 'done' ELSE 'open' END, updated_at = clock_timestamp()
       WHERE r.id = in_range;
     IF zz.last THEN
-      INSERT INTO switchback.lineage (migration, version, epoch, step, direction, kind, object, lower_key, upper_key, rows_changed, requested_by)
-      SELECT r.migration, r.version, r.epoch, r.step, 'up', 'backfill', ${quoteLiteral(quoteTable(shape.schema, shape.table))}, r.lower_key, r.upper_key, r.rows_done, in_requested_by
+      INSERT INTO switchback.lineage (migration, version, epoch, step, direction, kind, object, lower_key, upper_key, rows_changed, requested_by, before_digest, after_digest)
+      SELECT r.migration, r.version, r.epoch, r.step, 'up', 'backfill', ${quoteLiteral(quoteTable(shape.schema, shape.table))}, r.lower_key, r.upper_key, r.rows_done, in_requested_by, r.before_digest, r.after_digest
       FROM switchback.ranges r WHERE r.id = in_range;
     END IF;
     COMMIT;

@@ -1,4 +1,5 @@
-import { type BackfillWork, ROW_LOCK_TIMEOUT_MS, stillToDo } from './backfill-procedure.ts';
+import { type RowChange, stillToDo } from './backfill-change.ts';
+import { ROW_LOCK_TIMEOUT_MS } from './backfill-procedure.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
@@ -12,7 +13,7 @@ import type { TableShape } from './table-shape.ts';
 const ROWS_TRIED = 1_000;
 
 /** Whether `where` stops holding when `set` is applied, tried on rows of the table without changing them. */
-export async function whereEnds(session: Queryable, work: Omit<BackfillWork, 'key'>): Promise<boolean> {
+export async function whereEnds(session: Queryable, work: RowChange): Promise<boolean> {
   if (work.where === null) return false;
   const { shape } = work;
   const alias = quoteIdentifier(shape.table);
@@ -41,7 +42,7 @@ export async function whereEnds(session: Queryable, work: Omit<BackfillWork, 'ke
 /** Rows that still match `where`. */
 export async function leftToSweep(
   database: { transaction<T>(work: (session: Queryable) => Promise<T>): Promise<T> },
-  work: BackfillWork,
+  work: Omit<RowChange, 'set'>,
 ): Promise<number> {
   return database.transaction(async (session) => {
     await session.query(

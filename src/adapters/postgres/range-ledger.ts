@@ -13,6 +13,8 @@ export interface RangeRow {
   keysDone: number;
   rowsDone: number;
   chunkRows: number;
+  /** As in the lineage, of the rows changed so far. */
+  digests: { before: string | null; after: string | null };
 }
 export interface RangeOwner {
   run: RunRef;
@@ -30,7 +32,7 @@ const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
 export async function listRanges(session: Queryable, owner: RangeOwner): Promise<RangeRow[]> {
   const rows = await session.query(
     `SELECT id, ordinal, to_json(lower_key)::text AS lower, to_json(upper_key)::text AS upper, to_json(cursor_key)::text AS cursor,
-       state, keys_done, rows_done, chunk_rows
+       state, keys_done, rows_done, chunk_rows, before_digest, after_digest
      FROM switchback.ranges WHERE ${OWNER} ORDER BY ordinal`,
     ownerValues(owner),
   );
@@ -44,6 +46,7 @@ export async function listRanges(session: Queryable, owner: RangeOwner): Promise
     keysDone: Number(row['keys_done']),
     rowsDone: Number(row['rows_done']),
     chunkRows: Number(row['chunk_rows']),
+    digests: { before: row['before_digest'] ?? null, after: row['after_digest'] ?? null },
   }));
 }
 /** A place from the JSON of its array. */
@@ -88,13 +91,18 @@ export async function moveCursor(
   session: Queryable,
   owner: RangeOwner,
   range: Pick<RangeRow, 'id' | 'cursor'>,
-  to: { cursor: Place; keys: number; rows: number; done: boolean },
+  to: { cursor: Place; keys: number; rows: number; done: boolean; digests?: RangeRow['digests'] },
 ): Promise<boolean> {
   const moved = await session.query(
     `UPDATE switchback.ranges SET cursor_key = $4, keys_done = keys_done + $5, rows_done = rows_done + $6,
-       state = CASE WHEN $7 THEN 'done' ELSE 'open' END, updated_at = clock_timestamp()
+       state = CASE WHEN $7 THEN 'done' ELSE 'open' END, updated_at = clock_timestamp(),
+       before_digest = CASE WHEN $8::bigint IS NULL THEN before_digest ELSE coalesce(before_digest, 0) # $8 END,
+       after_digest = CASE WHEN $9::bigint IS NULL THEN after_digest ELSE coalesce(after_digest, 0) # $9 END
      WHERE id = $1 AND generation = $2 AND cursor_key IS NOT DISTINCT FROM $3 RETURNING 1 AS moved`,
-    [range.id, owner.run.generation, range.cursor, to.cursor, to.keys, to.rows, to.done],
+    [
+      ...[range.id, owner.run.generation, range.cursor, to.cursor, to.keys, to.rows, to.done],
+      ...[to.digests?.before ?? null, to.digests?.after ?? null],
+    ],
   );
   return moved.length === 1;
 }
