@@ -8,6 +8,7 @@ import type { Deps } from './deps.ts';
 import { lookAtFlags } from './flag-check.ts';
 import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
+import { hidingCheck } from './masking.ts';
 import { asFailure } from './run-effect.ts';
 
 /** The looks of a live check, in the order in which they tell; the first finds the databases that the others look at. */
@@ -28,7 +29,9 @@ export function createLiveCheck(deps: Deps) {
       const { plan, claims, digest } = checked;
       const found: LiveCheck = { digest, problems: [], notes: [], databases: [], findings: [], schemas: {} };
       const view: LiveView = { plan, claims, found, databases: new Map() };
-      for (const look of LOOKS) await noting(found, () => look(deps, view));
+      await hidingCheck(deps, plan, async () => {
+        for (const look of LOOKS) await noting(found, () => look(deps, view));
+      });
       return inOrder(found, plan);
     },
   };

@@ -4,6 +4,7 @@ import { awaitConditions, readCondition } from './conditions.ts';
 import { type Judgement, type JudgeInput, judge } from './decide.ts';
 import type { Deps } from './deps.ts';
 import { watchGuards } from './guard.ts';
+import { hidingRun } from './masking.ts';
 import { asActivity } from './run-effect.ts';
 import { nextOpening } from './window.ts';
 
@@ -38,7 +39,9 @@ export function createQuestions(deps: Deps) {
     }): Promise<void> =>
       asActivity(deps, { run: input.run, phase: input.phase, step: input.key }, async (context) => {
         const { deadlineMs } = input;
-        await awaitConditions(input.conditions, { mode: 'until', everyMs: CONDITIONS_EVERY_MS, deadlineMs }, context);
+        await hidingRun(deps, input.run, () =>
+          awaitConditions(input.conditions, { mode: 'until', everyMs: CONDITIONS_EVERY_MS, deadlineMs }, context),
+        );
       }),
 
     readCondition: (input: {
@@ -48,13 +51,13 @@ export function createQuestions(deps: Deps) {
       condition: Condition;
     }): Promise<{ holds: boolean; reason: string }> =>
       asActivity(deps, { run: input.run, phase: input.phase, step: input.key }, async (context) => {
-        const { holds, reason } = await readCondition(input.condition, context);
+        const { holds, reason } = await hidingRun(deps, input.run, () => readCondition(input.condition, context));
         return { holds, reason };
       }),
 
     watchGuards: (input: { run: RunRef; key: string; phase: string; guards: Condition[] }): Promise<void> =>
       asActivity(deps, { run: input.run, phase: input.phase, step: input.key }, (context) =>
-        watchGuards(input.guards, context),
+        hidingRun(deps, input.run, () => watchGuards(input.guards, context)),
       ),
   };
 }

@@ -13,6 +13,7 @@ import type { Kind } from '../plan/index.ts';
 import type { Deps } from './deps.ts';
 import { assertNoDrift } from './drift.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+import { hidingStep } from './masking.ts';
 
 /** Well below the heartbeat timeout (10 s), so that a busy event loop doesn't look like a dead worker. */
 const HEARTBEAT_EVERY_MS = 1_000;
@@ -27,8 +28,10 @@ export const runEffect =
   (input: EffectInput<K>): Promise<EffectResult> =>
     asActivity(deps, { run: input.run, phase: input.phase, step: input.step.id }, async (context) => {
       try {
-        if (input.direction === 'up') await assertNoDrift(input, context);
-        return await effect[input.direction](input, context);
+        return await hidingStep(deps, input, async () => {
+          if (input.direction === 'up') await assertNoDrift(input, context);
+          return effect[input.direction](input, context);
+        });
       } catch (error) {
         if (context.signal.aborted) throw error;
         throw await counted(deps, input, error);

@@ -4,6 +4,7 @@ import { DEFAULT_TASK_QUEUE, SwitchbackError } from '../messages/index.ts';
 import { YamlSource } from '../plan/file/source.ts';
 import { pathText } from '../plan/finding.ts';
 import { nearest } from '../plan/nearest.ts';
+import { labelledTable, PII } from '../plan/pii-label.ts';
 import { label } from '../plan/values.ts';
 
 /** The configuration as the file has it, checked, with its variables filled in; embedded servers not yet looked up. */
@@ -29,6 +30,10 @@ const size = z
 const isEither = (of: { embedded?: true | undefined; url?: string | undefined }): boolean =>
   (of.embedded === true) !== (of.url !== undefined);
 
+const tableName = z.string().refine((text) => labelledTable(text) !== null, {
+  error: 'a table as `table` or `schema.table`, in double quotes where it has other characters',
+});
+
 const database = z
   .strictObject({
     embedded,
@@ -36,6 +41,7 @@ const database = z
     directUrl: postgresUrl.optional(),
     replicas: z.array(postgresUrl).max(20).default([]),
     room: size.optional(),
+    labels: z.record(tableName, z.array(z.enum([PII])).min(1)).optional(),
   })
   .refine(isEither, { error: EMBEDDED_OR_URL });
 const unleash = z

@@ -17,6 +17,8 @@ export interface DatabaseConfig {
   replicas: readonly string[];
   /** How large the database may grow on its disk, in bytes. */
   room?: number;
+  /** Labels of its tables, by `table` or `schema.table`. */
+  labels?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** The configuration, complete: every server has its URL. It holds secrets: never log it whole. */
@@ -103,6 +105,7 @@ function resolveConfig(config: ConfigFile, file: string, env: Environment, dev: 
         ...(of.directUrl !== undefined && { directUrl: of.directUrl }),
         replicas: of.replicas,
         ...(of.room !== undefined && { room: of.room }),
+        ...(of.labels !== undefined && { labels: of.labels }),
       };
   }
   const ownLedger = dev?.databases[EMBEDDED_LEDGER];

@@ -1,4 +1,6 @@
 import { SwitchbackError } from '../../messages/index.ts';
+import { conditionName } from './condition-names.ts';
+import { valuesAreHidden } from './hidden-values.ts';
 
 /** What `pg` puts on an error of the server or of the connection. */
 interface PgError {
@@ -19,6 +21,7 @@ interface PgError {
 export class PostgresError extends SwitchbackError {
   readonly sqlState: string;
   readonly position: number | null;
+  readonly #said: string;
   /** Something was dropped by another session while the catalog was read: another look finds it gone. */
   readonly vanished: boolean;
   /** Two sessions changed the same row of the catalog at once: GRANT and COMMENT take no lock that would queue them. */
@@ -26,20 +29,46 @@ export class PostgresError extends SwitchbackError {
   constructor(database: string, error: PgError & { code: string }) {
     const vanished = error.code === 'XX000' && /cache lookup failed|could not open relation/.test(error.message ?? '');
     const concurrent = error.code === 'XX000' && /tuple concurrently (updated|deleted)/.test(error.message ?? '');
+    const hidden = valuesAreHidden() && mayQuote(error);
     const retry = vanished || concurrent || /^(25P03|25P04|40|53|55P03|57014|57P0|58)/.test(error.code);
     // `detail` and `where` can hold a row's values: they stay out of the message.
-    super('StatementFailed', `${database}: ${error.message ?? 'unknown error'} (SQLSTATE ${error.code})`, {
+    super('StatementFailed', `${database}: ${hidden ? withoutQuotes(error) : said(error)}`, {
       retry,
-      ...(error.hint !== undefined && { hint: error.hint }),
-      fields: { database, sqlState: error.code, constraint: error.constraint ?? null },
-      cause: error,
+      ...(error.hint !== undefined && !hidden && { hint: error.hint }),
+      fields: { database, sqlState: error.code, constraint: hidden ? constraintOf(error) : (error.constraint ?? null) },
+      // Its own message goes with a cause into logs and histories.
+      ...(!hidden && { cause: error }),
     });
+    this.#said = `${database}: ${said(error)}`;
     this.sqlState = error.code;
     this.vanished = vanished;
     this.concurrent = concurrent;
     this.position = error.position === undefined ? null : Number(error.position);
   }
+
+  /** Postgres's own words, also where the message hides them: only for the database that they came from. */
+  inItsOwnWords(): string {
+    return this.#said;
+  }
 }
+
+const said = ({ message, code }: PgError & { code: string }): string =>
+  `${message ?? 'unknown error'} (SQLSTATE ${code})`;
+
+/** What is about a statement or its surroundings, rather than about rows. */
+const ABOUT_STATEMENTS = /^(0A|25|26|28|3F|40|42|53|55|57|2BP01)/;
+/** Whether a message may hold a row's values: functions, such as triggers, say whatever they like. */
+const mayQuote = ({ code, where }: PgError & { code: string }): boolean =>
+  where !== undefined || !ABOUT_STATEMENTS.test(code);
+
+/** A constraint that Postgres itself names; one that a function names may be anything. */
+const constraintOf = ({ constraint, where }: PgError): string | null =>
+  where === undefined ? (constraint ?? null) : null;
+const withoutQuotes = (error: PgError & { code: string }): string => {
+  const constraint = constraintOf(error);
+  const of = constraint === null ? '' : ` of constraint "${constraint}"`;
+  return `${conditionName(error.code)}${of} (SQLSTATE ${error.code}; Postgres's message may hold personal data)`;
+};
 
 const UNREACHABLE =
   /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|57P01|57P02|57P03|08...)$/;

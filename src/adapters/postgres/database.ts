@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { SwitchbackError } from '../../messages/index.ts';
+import { type LabelledTable, labelledTable } from '../../plan/pii-label.ts';
 import { databaseError } from './database-error.ts';
 
 /**
@@ -20,6 +21,8 @@ export interface DatabaseUrls {
   replicas?: readonly string[] | undefined;
   /** How large it may grow on its disk, in bytes; left out where nobody has said. */
   room?: number | undefined;
+  /** Labels of tables (`table` or `schema.table`): the one there is, `pii`, is for those that hold personal data. */
+  labels?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -97,6 +100,8 @@ export class Database implements Queryable {
   readonly name: string;
   readonly replicas: readonly string[];
   readonly room: number | null;
+  /** Tables that hold personal data, as the configuration labels them. */
+  readonly personal: readonly LabelledTable[];
   readonly #urls: DatabaseUrls;
   readonly #pool: pg.Pool;
 
@@ -105,6 +110,7 @@ export class Database implements Queryable {
     this.#urls = urls;
     this.replicas = urls.replicas ?? [];
     this.room = urls.room ?? null;
+    this.personal = Object.keys(urls.labels ?? {}).flatMap((table) => labelledTable(table) ?? []);
     this.#pool = new pg.Pool({ ...this.#connection(urls.url), max: POOL_CONNECTIONS_MAX, idleTimeoutMillis: 30_000 });
     // An idle connection that dies is replaced at the next use; without a listener it would end the process.
     this.#pool.on('error', () => undefined);

@@ -239,6 +239,35 @@ const LINEAGE_DIGESTS = `
 ALTER TABLE switchback.ranges ADD COLUMN before_digest bigint, ADD COLUMN after_digest bigint;
 ALTER TABLE switchback.lineage ADD COLUMN before_digest bigint, ADD COLUMN after_digest bigint;`;
 
+/** A secret of each run, by which keys of tables with personal data are told apart without being told. */
+const SALTS = `
+CREATE TABLE switchback.salts (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  salt text NOT NULL,
+  made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, version, epoch)
+);
+REVOKE ALL ON switchback.salts FROM PUBLIC;`;
+
+/**
+ * Who walks through tables of this database right now. Unlogged: a lease is worth nothing after a crash, and is renewed
+ * every second.
+ */
+const WALKERS_BUDGET = `
+CREATE UNLOGGED TABLE switchback.budget (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  generation bigint NOT NULL,
+  parallelism integer NOT NULL,
+  moving boolean NOT NULL,
+  lease_until timestamptz NOT NULL,
+  PRIMARY KEY (migration, version, epoch, step)
+) WITH (fillfactor = 50);`;
+
 interface Upgrade {
   name: string;
   sql: string;
@@ -249,11 +278,13 @@ const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
     { name: '0002-rescue', sql: RESCUED_VALUES },
     { name: '0003-schema-baselines', sql: SCHEMA_BASELINES },
     { name: '0005-lineage-digests', sql: LINEAGE_DIGESTS },
+    { name: '0007-budget', sql: WALKERS_BUDGET },
   ],
   home: [
     { name: '0001-home', sql: HOME_TABLES },
     { name: '0003-schema-snapshots', sql: SCHEMA_SNAPSHOTS },
     { name: '0004-deprecations', sql: DEPRECATIONS },
+    { name: '0008-salt', sql: SALTS },
   ],
 };
 /** Any number will do, as long as every worker takes the same: the advisory lock under which ledgers are upgraded. */

@@ -5,6 +5,7 @@ import type { Plan } from '../plan.ts';
 import { risksOf } from '../risk.ts';
 import type { Risk } from '../values.ts';
 import { calendarFindings } from './calendar.ts';
+import { labelFindings } from './labels.ts';
 import { type PlanProblem, inOrder, problemsOf } from './problem.ts';
 import { type Opened, openText, openValue } from './read.ts';
 import { sqlFindings } from './sql.ts';
@@ -47,11 +48,16 @@ const refused = (digest: string | null, problems: PlanProblem[]): PlanCheck => (
 function check(opened: Opened): PlanCheck {
   if (!opened.ok) return refused(null, opened.problems);
   const { draft, findings } = meaningFindings(opened.given);
-  const meaning = problemsOf([...findings, ...sqlFindings(draft), ...calendarFindings(draft)], opened.source);
+  const labels = opened.plan === null ? [] : labelFindings(opened.plan, null);
+  const all = [...findings, ...sqlFindings(draft), ...calendarFindings(draft), ...labels];
+  const meaning = problemsOf(all, opened.source);
   const problems = inOrder([...opened.problems, ...meaning]);
   if (problems.length > 0 || opened.plan === null) return refused(opened.digest, problems);
   const { plan, digest } = opened;
-  return { ok: true, plan, digest, claims: claimsOf(plan), risks: risksOf(plan), gates: gatesOf(plan), problems: [] };
+  const claims = claimsOf(plan);
+  const unknown = problemsOf(labelFindings(plan, claims), opened.source);
+  if (unknown.length > 0) return refused(digest, unknown);
+  return { ok: true, plan, digest, claims, risks: risksOf(plan), gates: gatesOf(plan), problems: [] };
 }
 
 /**
