@@ -24,10 +24,19 @@ export class ReplicaLag {
    * one doesn't answer and `ConfigInvalid` where one isn't a replica.
    */
   async read(primary: Database): Promise<number[]> {
+    const lags = await this.readEach(primary);
+    return lags.map((lag) => {
+      if (lag.status === 'rejected') throw lag.reason;
+      return lag.value;
+    });
+  }
+
+  /** The same, with what is wrong with a replica in its own place; throws where the primary doesn't answer. */
+  async readEach(primary: Database): Promise<PromiseSettledResult<number>[]> {
     if (primary.replicas.length === 0) return [];
     const [row] = await primary.query('SELECT pg_current_wal_lsn() AS position');
     const position = row?.['position'] ?? '';
-    return Promise.all(
+    return Promise.allSettled(
       primary.replicas.map((url, index) => lagOf(this.#replica(`${primary.name} replica ${index + 1}`, url), position)),
     );
   }
