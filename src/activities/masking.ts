@@ -1,6 +1,5 @@
-import { showKey } from '../adapters/postgres/backfill-errors.ts';
 import { conditionName } from '../adapters/postgres/condition-names.ts';
-import { hidingValues } from '../adapters/postgres/hidden-values.ts';
+import { hidingValues, showKey } from '../adapters/postgres/hidden-values.ts';
 import { keyHash, newSalt, saltOf } from '../adapters/postgres/key-hash.ts';
 import { anyPersonal, isPersonal, piiOf, planLabel } from '../adapters/postgres/personal-tables.ts';
 import type { Place } from '../adapters/postgres/range-ledger.ts';
@@ -32,8 +31,8 @@ const hiding = (salt: string): Mask => ({
 });
 
 /**
- * The mask of a table, or of several whose rows are told together: it hides where one of them is labelled. Inside an
- * activity messages of Postgres hide themselves (see `hidingStep`); keys are hidden by who shows them.
+ * The mask of a table, or of several whose rows are told together: it hides where one of them is labelled. In a step
+ * messages of Postgres and keys written by `showKey` are hidden by themselves (see `hidingStep`); this is for the rest.
  */
 export async function maskOf(deps: Deps, run: RunRef, of: MaskedTable | readonly MaskedTable[]): Promise<Mask> {
   const label = await planLabel(deps.home.database, run);
@@ -56,25 +55,29 @@ async function anyIsPersonal(
 }
 
 /**
- * Runs a step's work so that no error in it holds what Postgres said of rows of a labelled table. Where it isn't known
- * whose rows a step's statements read (the plan's own SQL of `ddl` and of conditions), any label of the database counts.
+ * Runs a step's work so that no error in it holds what Postgres said of rows of a labelled table, or one of its keys.
+ * Where it isn't known whose rows a step's statements read (the plan's own SQL of `ddl` and of conditions), any label of
+ * the database counts.
  */
 export async function hidingStep<T>(deps: Deps, input: EffectInput, work: () => Promise<T>): Promise<T> {
   const label = await planLabel(deps.home.database, input.run);
   const tables = tablesOf(input);
   const hides =
     tables === null ? anyDatabaseIs(deps, databasesOf(input), label) : await anyIsPersonal(deps, tables, label);
-  return hidingValues(hides, work);
+  return hidingValues(hides ? hiding(await saltOf(deps.home.database, input.run)).key : null, work);
 }
 
 /** The same for what is no step of its own: conditions and guards, which read any database. */
 export async function hidingRun<T>(deps: Deps, run: RunRef, work: () => Promise<T>): Promise<T> {
-  return hidingValues(anyDatabaseIs(deps, null, await planLabel(deps.home.database, run)), work);
+  const hides = anyDatabaseIs(deps, null, await planLabel(deps.home.database, run));
+  return hidingValues(hides ? hiding(await saltOf(deps.home.database, run)).key : null, work);
 }
 
 /** The same for `check`. */
-export const hidingCheck = <T>(deps: Deps, plan: Plan, work: () => Promise<T>): Promise<T> =>
-  hidingValues(anyDatabaseIs(deps, null, piiOf(plan.metadata.labels[PII])), work);
+export const hidingCheck = <T>(deps: Deps, plan: Plan, work: () => Promise<T>): Promise<T> => {
+  const hides = anyDatabaseIs(deps, null, piiOf(plan.metadata.labels[PII]));
+  return hidingValues(hides ? hiding(newSalt()).key : null, work);
+};
 
 const anyDatabaseIs = (
   { databases }: Deps,

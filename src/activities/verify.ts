@@ -1,5 +1,5 @@
 import type { Database } from '../adapters/postgres/database.ts';
-import { showKey } from '../adapters/postgres/backfill-errors.ts';
+import { showKey } from '../adapters/postgres/hidden-values.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { recordLineage } from '../adapters/postgres/lineage.ts';
 import { wait } from '../adapters/postgres/lock-ladder.ts';

@@ -3,6 +3,7 @@ import type { BackfillWork } from './backfill-procedure.ts';
 import { type Changed, changeRows, recordBackfill } from './backfill-record.ts';
 import type { Database, Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
+import { showKey } from './hidden-values.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { nextPlace } from './range-cut.ts';
 import { keyIs, keyValues } from './range-key.ts';
@@ -82,7 +83,7 @@ async function updateOne(
     await session.query(
       `INSERT INTO switchback.row_errors (migration, version, epoch, step, key, sql_state, message) VALUES ($1, $2, $3, $4, $5, $6, $7)
        ON CONFLICT (migration, version, epoch, step, key) DO UPDATE SET sql_state = excluded.sql_state, message = excluded.message, at = clock_timestamp()`,
-      [...ownerValues(owner), place, error.sqlState, error.message.slice(0, 2000)],
+      [...ownerValues(owner), place, error.sqlState, error.inItsOwnWords().slice(0, 2000)],
     );
     return null;
   }
@@ -138,6 +139,3 @@ export async function assertRowErrors(session: Queryable, owner: RangeOwner, max
     },
   );
 }
-
-/** A key as people read it: `42`, or `(a, 7)`. */
-export const showKey = (key: Place): string => (key.length === 1 ? (key[0] ?? '') : `(${key.join(', ')})`);

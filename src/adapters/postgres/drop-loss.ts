@@ -1,8 +1,8 @@
 import { SwitchbackError } from '../../messages/index.ts';
-import { showKey } from './backfill-errors.ts';
 import type { Queryable } from './database.ts';
 import { findDualWrites } from './dual-write.ts';
 import type { DualWriteDetail } from './dual-write-function.ts';
+import { showKey } from './hidden-values.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { cancellable } from './lock-ladder.ts';
 import { findKey, keyText } from './range-key.ts';
