@@ -7,8 +7,8 @@ import type { DataRoom } from '../data/room.ts';
  * commit meanwhile comes between what a chunk has picked and what it writes. The gate knows no lock timeout.
  */
 export interface Gate {
-  /** Resolves when someone stands before it. */
-  reached(): Promise<void>;
+  /** Resolves when someone stands before it; fails with `by`, whose work it stops, and where that ends without it. */
+  reached(by: Promise<unknown>): Promise<void>;
   /** Lets everyone through from now on. */
   open(): Promise<void>;
 }
@@ -25,12 +25,15 @@ export async function gateAt(room: DataRoom, row: string, table = 'public.users'
     $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4242, ${number}); RETURN new; END $$;
     CREATE TRIGGER ${name} BEFORE UPDATE ON ${table} FOR EACH ROW WHEN (${row}) EXECUTE FUNCTION public.${name}()`);
   return {
-    reached: () =>
-      until(
-        room,
-        `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 4242 AND objid = ${number} AND NOT granted
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-      ),
+    reached: (by) =>
+      Promise.race([
+        until(
+          room,
+          `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 4242 AND objid = ${number} AND NOT granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+        ),
+        by.then(() => Promise.reject(new Error('it ended without coming to the gate'))),
+      ]),
     async open() {
       await holder.query(`SELECT pg_advisory_unlock(4242, ${number})`);
     },

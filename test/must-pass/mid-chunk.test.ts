@@ -14,8 +14,7 @@ async function inTheFirstChunk(setUp = ''): Promise<{ room: DataRoom; goOn(): Pr
   await dualWrite.up(room.dualWrite(), room.bench.context());
   const gate = await gateAt(room, 'old.id = 1');
   const filling = backfill.up(room.backfill(CHUNKS), room.bench.context());
-  filling.catch(() => undefined);
-  await gate.reached();
+  await gate.reached(filling);
   return {
     room,
     async goOn() {
@@ -48,8 +47,7 @@ test('must pass 1. the same without a dual write: what is written follows from t
   const [gate, holder] = [await gateAt(room, 'old.id = 1'), await clientOf(room)];
   await holder.query("BEGIN; UPDATE users SET full_name = 'Held Meanwhile' WHERE id = 8");
   const filling = backfill.up(room.backfill({ ...CHUNKS, set: { note: 'upper(full_name)' } }), room.bench.context());
-  filling.catch(() => undefined);
-  await gate.reached();
+  await gate.reached(filling);
   await room.query("UPDATE public.users SET full_name = 'Newest Old' WHERE id = 5");
   await gate.open();
   await holder.isWaitedFor();
@@ -69,8 +67,7 @@ test('must pass 2. a key changed across the cursor or above the bound, either wa
   // The row that ends the second chunk goes far above the bound, in a transaction that is open when the chunk comes.
   await holder.query('BEGIN; UPDATE users SET id = 5000 WHERE id = 100');
   const filling = backfill.up(room.backfill(CHUNKS), room.bench.context());
-  filling.catch(() => undefined);
-  await gate.reached();
+  await gate.reached(filling);
   const moves = [
     [5, 5001],
     [6, 151],
@@ -105,8 +102,7 @@ test('must pass 2. the same without a dual write: what went behind the cursor is
   await holder.query('BEGIN; UPDATE users SET id = 5000 WHERE id = 100');
   const step = { ...CHUNKS, set: { b: 'a', times: 'times + 1' }, where: 'b IS NULL' };
   const filling = backfill.up(room.backfill(step), room.bench.context());
-  filling.catch(() => undefined);
-  await gate.reached();
+  await gate.reached(filling);
   for (const [from, to] of [
     [5, 5001],
     [60, -60],
@@ -136,8 +132,7 @@ test('must pass 3. a row deleted mid-chunk stays deleted, through repair too', a
   await room.query(behindTheTriggers("UPDATE public.users SET given_name = 'wrong' WHERE id BETWEEN 20 AND 29"));
   const gate = await gateAt(room, 'old.id = 20');
   const repairing = verify.up(room.verify({ chunk: { rows: 100 } }), room.bench.context());
-  repairing.catch(() => undefined);
-  await gate.reached();
+  await gate.reached(repairing);
   await room.query('DELETE FROM public.users WHERE id = 21');
   await gate.open();
   expect((await repairing).note).toBe('0 of 197 rows differ (2 passes, 9 repaired)');
