@@ -1,43 +1,46 @@
-import { type Walk, walkRange } from '../adapters/postgres/backfill.ts';
+import { type SlicePace, type Walk, walkRange } from '../adapters/postgres/backfill.ts';
 import { listRanges, openRanges, type RangeRow, stopRanges } from '../adapters/postgres/range-ledger.ts';
 import { ChunkServo } from '../analysis/servo.ts';
 import { durationMs } from '../plan/index.ts';
 import type { BackfillProgress } from './backfill-progress.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
+import type { Pace, Pacer } from './pacer.ts';
 
 type Input = EffectInput<'backfill'>;
 type Target = Pick<Walk, 'database' | 'owner' | 'work' | 'procedure'>;
 
-/** A gentle walk rests as long as it works. */
-const GENTLE_REST = 1;
-
-/** Walks all open ranges, as many side by side as the plan or `throttle` says. */
+/** Walks all open ranges, as many side by side as the pace allows. */
 export async function walkAll(
   target: Target,
+  pacer: Pacer,
   progress: BackfillProgress,
   input: Input,
   context: EffectContext,
 ): Promise<void> {
-  const { step, throttle } = input;
-  const { database, owner } = target;
-  const gentle = throttle?.gentle ?? step.throttle.gentle ?? false;
-  const wished = gentle ? 1 : (throttle?.parallelism ?? step.parallelism);
-  const cap = throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null;
-  const ranges = await listRanges(database, owner);
+  const { step } = input;
+  const ranges = await listRanges(target.database, target.owner);
   for (const range of ranges) progress.note(range, performance.now());
   const open = ranges.filter((range) => range.open);
-  const workers = Math.min(Math.max(1, wished), open.length);
-  const rowsPerSecond = cap === null ? null : cap / Math.max(1, workers);
-  await openRanges(database, owner, rowsPerSecond);
+  const workers = Math.min(Math.max(1, pacer.now().parallelism), open.length);
+  const report = (note: string | null, blocked = false): void =>
+    context.report({ progress: progress.now(), note, ...(blocked && { blocked }) });
+  const paced = new PacedRanges(target, pacer, Math.max(1, workers));
+  await paced.open();
+  const over = new AbortController();
+  pacer.onChange((pace, slower) => {
+    if (over.signal.aborted) return;
+    report(pace.note);
+    if (slower) paced.fall().catch((error: unknown) => context.log.warn({ err: error }, 'pace not put into force'));
+  });
 
   const failed = new AbortController();
+  const signal = AbortSignal.any([context.signal, failed.signal]);
   const walk: Walk = {
     ...target,
     requestedBy: input.requestedBy,
-    rowsPerSecond,
-    rest: gentle ? GENTLE_REST : 0,
     maxRowErrors: step.maxRowErrors,
-    signal: AbortSignal.any([context.signal, failed.signal]),
+    signal,
+    pace: () => paced.beforeSlice((note) => report(note, true), signal),
     chunkSize: () =>
       new ChunkServo({
         startRows: step.chunk.rows,
@@ -46,19 +49,58 @@ export async function walkAll(
       }),
     onSlice: (range, note) => {
       progress.note(range, performance.now());
-      context.report({ progress: progress.now(), note: note ?? pace(cap, gentle) });
+      report(note ?? pacer.now().note);
     },
   };
-  context.report({ progress: progress.now(), note: pace(cap, gentle) });
-  await sideBySide(open, workers, walk, failed, context);
+  report(pacer.now().note);
+  await sideBySide(open, workers, walk, failed, context).finally(() => over.abort());
 }
 
-const pace = (cap: number | null, gentle: boolean): string | null =>
-  cap === null
-    ? gentle
-      ? 'gentle: rests as long as it works'
-      : null
-    : `capped at ${cap.toLocaleString('en-US')} rows/s`;
+/** The pace, in the rows of the ranges (cap and stop, read before every chunk) and in each slice (rest, size). */
+class PacedRanges {
+  readonly #target: Target;
+  readonly #pacer: Pacer;
+  readonly #workers: number;
+  #inForce: number | null = null;
+
+  constructor(target: Target, pacer: Pacer, workers: number) {
+    this.#target = target;
+    this.#pacer = pacer;
+    this.#workers = workers;
+  }
+
+  open(): Promise<void> {
+    return this.#put(false);
+  }
+
+  /** Less is allowed than before: slices under way end with the chunk that they are at. */
+  fall(): Promise<void> {
+    return this.#put(true);
+  }
+
+  async beforeSlice(onStanding: (note: string) => void, signal: AbortSignal): Promise<SlicePace> {
+    let pace: Pace;
+    for (;;) {
+      pace = this.#pacer.now();
+      if (pace.rest !== Number.POSITIVE_INFINITY) break;
+      await this.#pacer.untilMoving(onStanding, signal);
+    }
+    if (this.#cap() !== this.#inForce) await this.#put(null);
+    return pace;
+  }
+
+  /** Each worker keeps to its part of the cap. */
+  #cap(): number | null {
+    const { rowsPerSecond } = this.#pacer.now();
+    return rowsPerSecond === null ? null : rowsPerSecond / this.#workers;
+  }
+
+  async #put(stop: boolean | null): Promise<void> {
+    const cap = this.#cap();
+    await openRanges(this.#target.database, this.#target.owner, { rowsPerSecond: cap, stop });
+    this.#inForce = cap;
+  }
+}
 
 /** When one worker fails the others stop too; the error that was first counts. */
 async function sideBySide(

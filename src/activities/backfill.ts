@@ -20,6 +20,7 @@ import { BackfillProgress } from './backfill-progress.ts';
 import { walkAll } from './backfill-walk.ts';
 import { dualWriteOf, refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+import { type Pacer, startPacer } from './pacer.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
 
 type Input = EffectInput<'backfill'>;
@@ -64,7 +65,13 @@ export const backfill: Effect<'backfill'> = {
       }),
     );
     if ('note' in prepared) return prepared;
-    await carryOut(job, prepared, input, context);
+    const { schema, table } = prepared.shape;
+    const pacer = await startPacer(input, { database: job.database.name, schema, table }, context);
+    try {
+      await carryOut(job, prepared, pacer, input, context);
+    } finally {
+      await pacer.close();
+    }
     return finish(job, prepared, input);
   },
 
@@ -105,14 +112,8 @@ function jobOf({ run, phase, step, of }: Input, { deps }: EffectContext): Job {
 }
 
 function refuseUnsupported({ step }: Input): void {
-  const { maxReplicaLag, maxLockWaits, maxActiveConnections, sql, http } = step.throttle;
   refuseFields('backfill', step.id, {
     preserve: step.preserve,
-    'throttle.maxReplicaLag': maxReplicaLag !== undefined,
-    'throttle.maxLockWaits': maxLockWaits !== undefined,
-    'throttle.maxActiveConnections': maxActiveConnections !== undefined,
-    'throttle.sql': sql !== undefined,
-    'throttle.http': http !== undefined,
   });
 }
 
@@ -136,7 +137,13 @@ async function cut(session: Session, { owner }: Job, { shape, key }: BackfillPla
   await addRanges(session, owner, await cutTable(session, shape, key, wished), step.chunk.rows);
 }
 
-async function carryOut(job: Job, plan: BackfillPlan, input: Input, context: EffectContext): Promise<void> {
+async function carryOut(
+  job: Job,
+  plan: BackfillPlan,
+  pacer: Pacer,
+  input: Input,
+  context: EffectContext,
+): Promise<void> {
   const { database, owner } = job;
   const { work } = plan;
   if (work === null) return;
@@ -146,6 +153,7 @@ async function carryOut(job: Job, plan: BackfillPlan, input: Input, context: Eff
   for (let sweep = 0; ; sweep++) {
     await walkAll(
       { database, owner, work, procedure: procedureName(input.run, input.step.id) },
+      pacer,
       progress,
       input,
       context,

@@ -17,6 +17,8 @@ export interface DatabaseConfig {
   replicas: readonly string[];
   /** How large the database may grow on its disk, in bytes. */
   room?: number;
+  /** What all long steps in it may do together. */
+  throttle?: { maxRowsPerSecond?: number | undefined };
   /** Labels of its tables, by `table` or `schema.table`. */
   labels?: Readonly<Record<string, readonly string[]>>;
 }
@@ -105,6 +107,7 @@ function resolveConfig(config: ConfigFile, file: string, env: Environment, dev: 
         ...(of.directUrl !== undefined && { directUrl: of.directUrl }),
         replicas: of.replicas,
         ...(of.room !== undefined && { room: of.room }),
+        ...(of.throttle !== undefined && { throttle: of.throttle }),
         ...(of.labels !== undefined && { labels: of.labels }),
       };
   }

@@ -212,7 +212,7 @@ test('fields without an engine, a key that is written and wrong names are refuse
   const attempt = (step: Record<string, unknown>) =>
     backfill.up(room.backfill({ set: { note: "'x'" }, ...step }), room.bench.context());
   await expect(attempt({ throttle: { maxReplicaLag: '2s' } })).rejects.toMatchObject({
-    code: 'Unsupported',
+    code: 'ConfigInvalid',
     message: expect.stringContaining('throttle.maxReplicaLag'),
   });
   await expect(attempt({ preserve: true })).rejects.toMatchObject({ code: 'Unsupported' });

@@ -4,7 +4,7 @@ import type { Database, Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { quoteTable } from './identifier.ts';
 import { wait } from './lock-ladder.ts';
-import { openRanges, type RangeOwner, type RangeRow } from './range-ledger.ts';
+import { goOn, type RangeOwner, type RangeRow } from './range-ledger.ts';
 
 /** How large chunks are, as whoever steers them says. */
 export interface ChunkSize {
@@ -13,17 +13,23 @@ export interface ChunkSize {
   readonly chunksMax: number;
   observe(chunkMs: readonly number[]): void;
 }
+/** How a slice is walked. What may change within it, the cap and a stop, stands in the range's row. */
+export interface SlicePace {
+  /** Rest after each chunk, as a multiple of the time it took. */
+  rest: number;
+  /** Rows of a chunk at most; null: as many as its size says. */
+  chunkRows: number | null;
+}
 export interface Walk {
   database: Database;
   owner: RangeOwner;
   work: BackfillWork;
   procedure: string;
   requestedBy: string;
-  rowsPerSecond: number | null;
-  /** Rest after each chunk, as a multiple of the time it took. */
-  rest: number;
   maxRowErrors: number;
   signal: AbortSignal;
+  /** Asked before each slice, with no transaction open; doesn't answer while the walk is to stand still. */
+  pace(): Promise<SlicePace>;
   chunkSize(): ChunkSize;
   /** After each slice: keys visited and rows changed in this range so far, and why it waits, in words. */
   onSlice(range: Pick<RangeRow, 'id' | 'keysDone' | 'rowsDone' | 'open'>, note: string | null): void;
@@ -52,17 +58,24 @@ export async function walkRange(session: Queryable, range: RangeRow, walk: Walk)
   let narrow: number | null = null;
   let tries = 0;
   while (state.open) {
+    const pace = await walk.pace();
     walk.signal.throwIfAborted();
-    const rows: number = narrow ?? size.rows;
+    const limited = pace.chunkRows !== null && pace.chunkRows < size.rows;
+    const wished = limited ? (pace.chunkRows ?? size.rows) : size.rows;
+    const rows: number = narrow ?? wished;
     let note: string | null = null;
     try {
-      const slice = await callSlice(session, walk, range.id, rows, narrow === null ? size.chunksMax : 1);
+      const slice = await callSlice(session, walk, range.id, {
+        rows,
+        rest: pace.rest,
+        chunks: narrow === null ? size.chunksMax : 1,
+      });
       tries = 0;
       state.keysDone += slice.keys;
       state.rowsDone += slice.rows;
       await settle(slice, state, walk);
-      if (narrow === null) size.observe(slice.chunkMs);
-      else narrow = narrow * 2 >= size.rows ? null : narrow * 2;
+      if (narrow !== null) narrow = narrow * 2 >= wished ? null : narrow * 2;
+      else if (!limited) size.observe(slice.chunkMs);
       walk.onSlice(state, null);
       if (slice.pauseMs > 0) await wait(slice.pauseMs, walk.signal);
       continue;
@@ -99,21 +112,20 @@ async function setAside(walk: Walk, rangeId: string): Promise<void> {
   await assertRowErrors(walk.database, walk.owner, walk.maxRowErrors);
 }
 
-async function settle(slice: Slice, state: { open: boolean }, walk: Walk): Promise<void> {
+async function settle(slice: Slice, state: { id: string; open: boolean }, walk: Walk): Promise<void> {
   if (slice.outcome === 'fenced') throw fenced(walk.owner);
   if (slice.outcome === 'done') state.open = false;
   if (slice.outcome !== 'stopped') return;
   walk.signal.throwIfAborted();
-  // The stop was meant for an earlier worker of the same generation.
-  await openRanges(walk.database, walk.owner, walk.rowsPerSecond);
+  // The pace has fallen, or the stop was meant for an earlier worker of the same generation.
+  await goOn(walk.database, walk.owner, state.id);
 }
 
 async function callSlice(
   session: Queryable,
   walk: Walk,
   rangeId: string,
-  rows: number,
-  chunks: number,
+  { rows, rest, chunks }: { rows: number; rest: number; chunks: number },
 ): Promise<Slice> {
   const [row] = await session.query(`CALL ${quoteTable('switchback', walk.procedure)}${PROCEDURE_CALL}`, [
     rangeId,
@@ -121,7 +133,7 @@ async function callSlice(
     SLICE_MS,
     rows,
     chunks,
-    walk.rest,
+    rest,
     walk.requestedBy,
   ]);
   const times = (row?.['chunk_ms'] ?? '{}').slice(1, -1);

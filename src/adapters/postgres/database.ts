@@ -21,6 +21,8 @@ export interface DatabaseUrls {
   replicas?: readonly string[] | undefined;
   /** How large it may grow on its disk, in bytes; left out where nobody has said. */
   room?: number | undefined;
+  /** Rows a second that all long steps in it may change and compare together; left out where nobody has said. */
+  throttle?: { maxRowsPerSecond?: number | undefined } | undefined;
   /** Labels of tables (`table` or `schema.table`): the one there is, `pii`, is for those that hold personal data. */
   labels?: Readonly<Record<string, readonly string[]>> | undefined;
 }
@@ -100,6 +102,8 @@ export class Database implements Queryable {
   readonly name: string;
   readonly replicas: readonly string[];
   readonly room: number | null;
+  /** Of all long steps in it together. */
+  readonly rowsPerSecond: number | null;
   /** Tables that hold personal data, as the configuration labels them. */
   readonly personal: readonly LabelledTable[];
   readonly #urls: DatabaseUrls;
@@ -110,6 +114,7 @@ export class Database implements Queryable {
     this.#urls = urls;
     this.replicas = urls.replicas ?? [];
     this.room = urls.room ?? null;
+    this.rowsPerSecond = urls.throttle?.maxRowsPerSecond ?? null;
     this.personal = Object.keys(urls.labels ?? {}).flatMap((table) => labelledTable(table) ?? []);
     this.#pool = new pg.Pool({ ...this.#connection(urls.url), max: POOL_CONNECTIONS_MAX, idleTimeoutMillis: 30_000 });
     // An idle connection that dies is replaced at the next use; without a listener it would end the process.

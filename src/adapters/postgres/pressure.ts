@@ -32,7 +32,6 @@ export async function readPressure(
   timeoutMs: number,
 ): Promise<Pressure> {
   const [row = {}] = await database.readOnly(PRESSURE, { timeoutMs, values: [schema, table, lockWaits] });
-  const backlog = row['archive_backlog'] ?? null;
   const oldest = row['oldest_snapshot'] ?? null;
   return {
     lockWaits: lockWaits ? Number(row['lock_waits']) : null,
@@ -41,9 +40,20 @@ export async function readPressure(
     deadRows: Number(row['dead']),
     liveRows: Number(row['live']),
     wraparoundVacuum: row['wraparound'] as Pressure['wraparoundVacuum'],
-    archiveBacklogBytes: backlog === null || backlog === 'hidden' ? backlog : Number(backlog),
+    archiveBacklogBytes: await archiveBacklog(database, row['archive_backlog'] ?? null, timeoutMs),
     oldestSnapshotSeconds: oldest === null ? null : Number(oldest),
   };
+}
+
+async function archiveBacklog(
+  database: Database,
+  found: string | null,
+  timeoutMs: number,
+): Promise<Pressure['archiveBacklogBytes']> {
+  if (found === null || found === 'hidden') return found;
+  if (found !== 'ready') return Number(found);
+  const [row] = await database.readOnly(ARCHIVE_READY, { timeoutMs });
+  return Number(row?.['bytes']);
 }
 
 /**
@@ -90,7 +100,8 @@ const WRAPAROUND = `
 
 /**
  * Whole segments between the last one archived and the one being written; the name of a segment holds its number in
- * its last 16 digits. Where nothing has been archived since statistics began, what lies ready is counted instead.
+ * its last 16 digits. Where nothing has been archived since statistics began, what lies ready is counted instead: by a
+ * statement of its own, because Postgres refuses one that only might call a function that the role may not.
  */
 const ARCHIVE_BACKLOG = `
   (SELECT CASE
@@ -98,10 +109,13 @@ const ARCHIVE_BACKLOG = `
        greatest(0, s.bytes * (floor((pg_current_wal_lsn() - '0/0'::pg_lsn) / s.bytes)
          - (('x' || substr(a.last_archived_wal, 9, 8))::bit(32)::bigint * (4294967296 / s.bytes)
            + ('x' || substr(a.last_archived_wal, 17, 8))::bit(32)::bigint) - 1))::bigint::text
-     WHEN has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE') THEN
-       (SELECT count(*) * s.bytes FROM pg_ls_archive_statusdir() f WHERE f.name LIKE '%.ready')::text
+     WHEN has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE') THEN 'ready'
      ELSE 'hidden' END
    FROM pg_stat_archiver a, (SELECT pg_size_bytes(current_setting('wal_segment_size')) AS bytes) s)`;
+
+const ARCHIVE_READY = `
+  SELECT count(*) * pg_size_bytes(current_setting('wal_segment_size')) AS bytes
+  FROM pg_ls_archive_statusdir() f WHERE f.name LIKE '%.ready'`;
 
 const PRESSURE = `${SOURCES}
   SELECT

@@ -29,6 +29,8 @@ const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string
 ];
 const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
 
+const OPEN_IN_ORDER = `SELECT id FROM switchback.ranges WHERE ${OWNER} AND generation = $5 AND state = 'open' ORDER BY id FOR UPDATE`;
+
 export async function listRanges(session: Queryable, owner: RangeOwner): Promise<RangeRow[]> {
   const rows = await session.query(
     `SELECT id, ordinal, to_json(lower_key)::text AS lower, to_json(upper_key)::text AS upper, to_json(cursor_key)::text AS cursor,
@@ -70,20 +72,36 @@ export async function addRanges(
   );
 }
 
-/** Sets the cap for each open range and takes back a `stop` that an interrupted worker left. */
-export async function openRanges(session: Queryable, owner: RangeOwner, rowsPerSecond: number | null): Promise<void> {
+/**
+ * Sets the cap for each open range, in force by its next chunk. `stop: true` also ends the slices under way, so that all
+ * of a new pace is; `false` takes back what an interrupted worker left; null leaves it as it is. One order of locks,
+ * because several may do this at once.
+ */
+export async function openRanges(
+  session: Queryable,
+  owner: RangeOwner,
+  { rowsPerSecond, stop }: { rowsPerSecond: number | null; stop: boolean | null },
+): Promise<void> {
   await session.query(
-    `UPDATE switchback.ranges SET stop = false, rows_per_second = $6 WHERE ${OWNER} AND generation = $5 AND state = 'open'`,
-    [...ownerValues(owner), owner.run.generation, rowsPerSecond],
+    `UPDATE switchback.ranges SET stop = coalesce($7, stop), rows_per_second = $6 WHERE id IN (${OPEN_IN_ORDER})`,
+    [...ownerValues(owner), owner.run.generation, rowsPerSecond, stop],
   );
+}
+
+/** Takes the `stop` of one range back: whoever walks it has heard it. */
+export async function goOn(session: Queryable, owner: RangeOwner, id: string): Promise<void> {
+  await session.query('UPDATE switchback.ranges SET stop = false WHERE id = $1 AND generation = $2', [
+    id,
+    owner.run.generation,
+  ]);
 }
 
 /** Asks whoever walks these ranges to stop after the chunk under way. */
 export async function stopRanges(session: Queryable, owner: RangeOwner): Promise<void> {
-  await session.query(
-    `UPDATE switchback.ranges SET stop = true WHERE ${OWNER} AND generation = $5 AND state = 'open'`,
-    [...ownerValues(owner), owner.run.generation],
-  );
+  await session.query(`UPDATE switchback.ranges SET stop = true WHERE id IN (${OPEN_IN_ORDER})`, [
+    ...ownerValues(owner),
+    owner.run.generation,
+  ]);
 }
 
 /** Moves a cursor outside the procedure. False where a newer generation owns the range, or it was moved meanwhile. */
