@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
-import pino from 'pino';
+import pino, { type Logger } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type MigrationHandle, Switchback } from '../../src/client/index.ts';
 import type { Status } from '../../src/messages/index.ts';
@@ -30,19 +30,30 @@ export interface Engine {
   homeLine: Line;
 }
 
-const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
+const quiet = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
 let runtimeInstalled = false;
 
-export async function startEngine(
-  options: { databases?: readonly string[]; approvers?: Config['approvers']; unleash?: boolean } = {},
-): Promise<Engine> {
+export interface EngineOptions {
+  databases?: readonly string[];
+  approvers?: Config['approvers'];
+  unleash?: boolean;
+  /** Of tables of the databases, by their names in the configuration. */
+  labels?: Readonly<Record<string, Record<string, string[]>>>;
+  /** Where the worker writes; nowhere unless TEST_LOG says so. */
+  log?: Logger;
+}
+
+export async function startEngine(options: EngineOptions = {}): Promise<Engine> {
+  const log = options.log ?? quiet;
   if (!runtimeInstalled) installRuntime(log);
   runtimeInstalled = true;
   const { temporal, unleash } = servers();
   const id = randomBytes(4).toString('hex');
-  const databases: Record<string, { url: string; replicas: readonly string[] }> = {};
+  const databases: Record<string, Config['databases'][string]> = {};
   for (const name of ['home', ...(options.databases ?? [])]) {
-    databases[name] = { url: (await freshDatabase(name.replaceAll('-', '_'))).url, replicas: [] };
+    const labels = options.labels?.[name];
+    const { url } = await freshDatabase(name.replaceAll('-', '_'));
+    databases[name] = { url, replicas: [], ...(labels !== undefined && { labels }) };
   }
   const homeLine = await lineTo(databases['home']?.url ?? '');
   databases['home'] = { url: homeLine.url, replicas: [] };
@@ -95,7 +106,7 @@ async function replayAll(client: Client, taskQueue: string, testName: string): P
   const runs = client.workflow.list({ query: `TaskQueue = '${taskQueue}' AND WorkflowType = 'migration'` });
   const histories: { workflowId: string; history: unknown }[] = [];
   for await (const history of runs.intoHistories()) histories.push(history);
-  const { codePath } = (await workflowBundle(log)) as { codePath: string };
+  const { codePath } = (await workflowBundle(quiet)) as { codePath: string };
   for await (const { workflowId, error } of Worker.runReplayHistories({ workflowBundle: { codePath } }, histories)) {
     if (error) throw new Error(`the history of ${workflowId} does not replay`, { cause: error });
   }
