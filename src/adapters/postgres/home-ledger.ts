@@ -6,7 +6,7 @@ import {
   type Status,
   SwitchbackError,
 } from '../../messages/index.ts';
-import type { Database, Queryable } from './database.ts';
+import type { Database } from './database.ts';
 
 /**
  * The home ledger: one row per migration with its direction, epoch and generation, and what was decided. It is the
@@ -159,16 +159,16 @@ export class HomeLedger {
 
   /** Writes decisions and other events, and the status as people see it. An event that is there already stays. */
   async record(run: RunRef, events: readonly AuditEvent[], status: Status | null): Promise<void> {
-    await this.database.transaction(async (session) => {
-      for (const event of events) await insertEvent(session, run, event);
-      if (status !== null) {
-        await session.query('UPDATE switchback.migrations SET status = $2 WHERE migration = $1 AND generation <= $3', [
-          run.migration,
-          jsonOf(status),
-          run.generation,
-        ]);
-      }
-    });
+    // One statement: this is written at every step of every run.
+    await this.database.query(
+      `WITH noted AS (
+         INSERT INTO switchback.audit (migration, version, epoch, event_key, type, by, identity, data)
+         SELECT $1::text, $2::integer, $3::integer, event->>'key', event->>'type', event->>'by', 'claimed', (event->'data')::jsonb
+         FROM json_array_elements($4::json) WITH ORDINALITY events (event, number) ORDER BY number
+         ON CONFLICT (migration, version, epoch, event_key) DO NOTHING)
+       UPDATE switchback.migrations SET status = $5::jsonb WHERE migration = $1 AND generation <= $6 AND $5::jsonb IS NOT NULL`,
+      [...versionKey(run), jsonOf(events), status === null ? null : jsonOf(status), run.generation],
+    );
   }
 
   /** Events of a type in this version and epoch, oldest first. */
@@ -255,14 +255,6 @@ export class HomeLedger {
     const states = new Map(rows.map((row) => [row['migration'], row['state'] ?? null]));
     return Object.fromEntries(migrations.map((name) => [name, states.get(name) ?? null]));
   }
-}
-
-async function insertEvent(session: Queryable, run: RunRef, event: AuditEvent): Promise<void> {
-  await session.query(
-    `INSERT INTO switchback.audit (migration, version, epoch, event_key, type, by, identity, data)
-     VALUES ($1, $2, $3, $4, $5, $6, 'claimed', $7) ON CONFLICT (migration, version, epoch, event_key) DO NOTHING`,
-    [...versionKey(run), event.key, event.type, event.by === null ? null : writable(event.by), jsonOf(event.data)],
-  );
 }
 
 /** Text that Postgres takes: people send NUL and halves of surrogate pairs too, and what is cut may end in one. */
