@@ -10,6 +10,7 @@ export interface ColumnShape {
   /** The collation where it is not the type's own, quoted and qualified. */
   collation: string | null;
   notNull: boolean;
+  /** What an INSERT that leaves it out gets: also by its domain's default, or as an identity. */
   hasDefault: boolean;
   /** The expression of a generated column, as the catalog prints it. */
   generated: string | null;
@@ -43,7 +44,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2`;
 
 const COLUMNS = `
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, a.atthasdef AND a.attgenerated = '' AS has_default,
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
+  a.attgenerated = '' AND (a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL) AS has_default,
   a.attidentity, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS generated,
   (SELECT quote_ident(cn.nspname) || '.' || quote_ident(co.collname) FROM pg_collation co JOIN pg_namespace cn ON cn.oid = co.collnamespace
      WHERE co.oid = a.attcollation AND a.attcollation <> t.typcollation) AS collation
