@@ -22,8 +22,8 @@ export interface ChainStep {
 /** The steps of one migration after each other, without Temporal: as far as asked, and back. */
 export interface Chain {
   up(ids?: readonly string[]): Promise<void>;
-  /** Undoes all steps, last first, as a rollback does: also those that never began. */
-  down(): Promise<void>;
+  /** Undoes the steps, all or those asked for, last first, as a rollback does: also those that never began. */
+  down(ids?: readonly string[]): Promise<void>;
 }
 
 export function chain(bench: EffectBench, steps: readonly ChainStep[], run: Partial<RunRef> = {}): Chain {
@@ -37,8 +37,8 @@ export function chain(bench: EffectBench, steps: readonly ChainStep[], run: Part
     async up(ids) {
       for (const step of parsed) if (ids === undefined || ids.includes(step.id)) await take(step, 'up');
     },
-    async down() {
-      for (const step of parsed.toReversed()) await take(step, 'down');
+    async down(ids) {
+      for (const step of parsed.toReversed()) if (ids === undefined || ids.includes(step.id)) await take(step, 'down');
     },
   };
 }

@@ -229,7 +229,7 @@ const SYNC = parse({
 const COLUMN = ddlStep('ALTER TABLE users ADD COLUMN first_name text', { id: 'column' });
 
 describe('a worker that dies at any statement', () => {
-  test('statements in transactions: unnamed things would be there twice', async () => {
+  test('must pass 12. between DDL’s commit and its recording, at statements in transactions: unnamed things would be there twice', async () => {
     const step = ddlStep('ALTER TABLE users ADD CHECK (age > 0) NOT VALID; CREATE INDEX ON teams (name)');
     expect(await diesEverywhere({ step })).toBeGreaterThan(5);
   });
@@ -268,7 +268,7 @@ describe('a worker that dies at any statement', () => {
     expect(await diesEverywhere({ before: [COLUMN], step: SYNC, all: true })).toBeGreaterThan(20);
   });
 
-  test('backfill in chunks: each row once', async () => {
+  test('must pass 12. after a chunk’s commit, before the answer: each row once', async () => {
     const fill = parse({ id: 'fill', uses: 'backfill', of: 'sync', chunk: { rows: 100, fixed: true } });
     const rows = 'SELECT count(*), count(DISTINCT id) FROM witness.rows';
     // Its procedure is made anew by whoever goes on.

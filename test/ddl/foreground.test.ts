@@ -124,7 +124,7 @@ async function underTraffic(bench: DdlBench, table: string, holds: string) {
   return { triesEndedAt, statements: foreground.done };
 }
 
-test('with a lock held for long, none of 50 readers and writers a second waits longer than the try, and the change lands', async () => {
+test('must pass 10. an idle transaction holding ACCESS SHARE while ALTER waits: none of 50 readers and writers a second waits longer than the try, and the change lands', async () => {
   const tables = ['read', 'written'];
   const bench = await ddlBench(`${[...tables, 'control', 'quiet'].map(tableOf).join(';')}; ${CONTROL}`);
   const measured = await control(bench);

@@ -40,7 +40,7 @@ describe('CREATE INDEX CONCURRENTLY', () => {
     expect(await valid(bench)).toEqual([{ valid: 't' }]);
   });
 
-  test('killed half-way: the invalid index is built anew', async () => {
+  test('must pass 11. CONCURRENTLY killed half-way: the invalid index is built anew', async () => {
     const bench = await ddlBench(USERS);
     const holder = await otherSession(bench);
     await holder.query(HELD_SNAPSHOT);
@@ -53,7 +53,7 @@ describe('CREATE INDEX CONCURRENTLY', () => {
     expect(await valid(bench)).toEqual([{ valid: 't' }]);
   });
 
-  test('killed half-way, and duplicates since: it fails by name, leaves nothing invalid, works once they are gone', async () => {
+  test('must pass 11. CONCURRENTLY killed half-way, and duplicates since: it fails by name, leaves nothing invalid, works once they are gone', async () => {
     const bench = await ddlBench(USERS);
     const holder = await otherSession(bench);
     // A build that waits for writers takes no rows in yet: duplicates can still come.
