@@ -1,20 +1,16 @@
-import type { Queryable } from '../adapters/postgres/database.ts';
 import { dualWriteNames, removeDualWrite } from '../adapters/postgres/dual-write.ts';
 import type { DualWriteDetail } from '../adapters/postgres/dual-write-function.ts';
 import { planDualWrite } from '../adapters/postgres/dual-write-plan.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
-import { climbInSession, LADDER } from '../adapters/postgres/lock-ladder.ts';
-import { StepLedger, type StepKey } from '../adapters/postgres/step-ledger.ts';
-import { refuseFields } from './dual-write-of.ts';
-import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
-
-type Input = EffectInput<'dual-write'>;
+import type { Effect } from './effect.ts';
+import { tableSyncDown, tableSyncUp } from './table-sync.ts';
+import { underLock } from './under-lock.ts';
 
 /** Keeps old and new columns of a table in step by triggers. Each effect is one transaction under a short lock. */
 export const dualWrite: Effect<'dual-write'> = {
   async up(input, context) {
     const { step } = input;
-    refuseFields('dual-write', step.id, { from: step.from !== undefined, to: step.to !== undefined });
+    if (step.from !== undefined && step.to !== undefined) return tableSyncUp(input, context);
     const table = step.table ?? '';
     const wish = { schema: step.schema, table, up: step.up, down: step.down ?? null, bothWritten: step.bothWritten };
     const names = dualWriteNames(input.run, step.id);
@@ -38,6 +34,7 @@ export const dualWrite: Effect<'dual-write'> = {
 
   async down(input, context) {
     const { step } = input;
+    if (step.from !== undefined) return tableSyncDown(input, context);
     const purpose = `removing the triggers of step "${step.id}" from ${quoteTable(step.schema, step.table ?? '')}`;
     return underLock(input, context, purpose, async (session, ledger, key, lock) => {
       const record = await ledger.enter(session, key);
@@ -61,33 +58,3 @@ const describe = ({ schema, table, up, down }: DualWriteDetail): string => {
     ? `${names} of ${quoteTable(schema, table)} follow the old columns`
     : `${names} and ${Object.keys(down).join(', ')} of ${quoteTable(schema, table)} are kept in step`;
 };
-
-type Work = (
-  session: Queryable,
-  ledger: StepLedger,
-  key: StepKey,
-  lock: () => Promise<unknown>,
-) => Promise<EffectResult>;
-
-/** Runs `work` in one transaction; what follows its `lock()` gives up after a short wait and is tried again. */
-async function underLock(
-  { run, phase, step }: Input,
-  context: EffectContext,
-  purpose: string,
-  work: Work,
-): Promise<EffectResult> {
-  const database = context.deps.databases.get(step.database);
-  const ledger = new StepLedger(database);
-  const key: StepKey = { run, phase, step: step.id, kind: step.uses };
-  return climbInSession(
-    {
-      database,
-      limits: LADDER,
-      signal: context.signal,
-      purpose,
-      onWait: (note) => context.report({ progress: null, note, blocked: true }),
-    },
-    (inner, lockTimeoutMs) =>
-      work(inner, ledger, key, () => inner.query(`SET LOCAL lock_timeout = ${Math.ceil(lockTimeoutMs)}`)),
-  );
-}
