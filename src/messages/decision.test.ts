@@ -38,6 +38,10 @@ describe('what people send', () => {
     [{ step: 'a', by: 'ana', rowsPerSecond: -1 }, '"rowsPerSecond" must be a number above 0'],
     [{ step: 'a', by: 'ana', parallelism: 1.5 }, '"parallelism" must be a whole number from 1 to 16'],
     [{ by: 'ana', full: true }, '"step" is missing'],
+    [
+      { step: 'a', by: 'ana', full: true, gentle: true },
+      '"full" takes back what was said before and goes with nothing else',
+    ],
   ])('refuses a throttle that says nothing or too much', (payload, why) => {
     expect(readThrottle(payload)).toEqual({ ok: false, reason: `${why}; send ${examplePayload('throttle')}` });
   });

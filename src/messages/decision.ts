@@ -137,6 +137,8 @@ export function readThrottle(payload: unknown): ThrottleReading {
   if (typeof gentle !== 'boolean' || typeof full !== 'boolean')
     return refuse('"gentle" and "full" must be true or false');
   if (rowsPerSecond === null && parallelism === null && !gentle && !full) return refuse('nothing to change');
+  if (full && (rowsPerSecond !== null || parallelism !== null || gentle))
+    return refuse('"full" takes back what was said before and goes with nothing else');
   return {
     ok: true,
     throttle: {

@@ -1,13 +1,11 @@
 import { z } from 'zod';
-import { count, duration, identifier, label, sqlText, version } from './values.ts';
+import { count, duration, httpUrl, identifier, label, sqlText, version } from './values.ts';
 
 const bounds = {
   max: z.number().optional(),
   min: z.number().optional(),
   equals: z.union([z.number(), z.string(), z.boolean(), z.null()]).optional(),
 };
-const url = z.url({ protocol: /^https?$/, error: 'an http(s) URL' });
-
 /** What a condition may look at; a condition has exactly one of these. */
 export const conditionSources = {
   /** A query with one row of one column. */
@@ -16,7 +14,7 @@ export const conditionSources = {
   prometheus: z.strictObject({ query: z.string().min(1), ...bounds }),
   /** A GET request: status, and the body against a JSON Schema. */
   http: z.strictObject({
-    url,
+    url: httpUrl,
     status: z.int().min(100).max(599).default(200),
     schema: z.record(z.string(), z.unknown()).optional(),
     path: z.string().optional().meta({ description: 'JSON pointer (RFC 6901) to the value that the bounds apply to.' }),

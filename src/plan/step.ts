@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { condition } from './condition.ts';
-import { count, duration, label } from './values.ts';
+import { count, duration, httpUrl, label, sqlText } from './values.ts';
 
 export const retry = z.strictObject({
   initialInterval: duration.default('1s').describe('The wait before the second try; it grows from try to try.'),
@@ -53,11 +53,11 @@ export const throttle = z.strictObject({
   maxLockWaits: count.optional().describe('Slows down when more sessions wait for locks of the table.'),
   maxActiveConnections: count.optional().describe('Slows down when more sessions of the database are active.'),
   sql: z
-    .strictObject({ query: z.string().min(1), max: z.number() })
+    .strictObject({ query: sqlText, max: z.number() })
     .optional()
     .describe('Slows down when the query gives more than `max`.'),
   http: z
-    .strictObject({ url: z.url(), max: z.number().optional() })
+    .strictObject({ url: httpUrl, max: z.number().optional() })
     .optional()
     .describe('Slows down when the URL answers with an error or with more than `max`.'),
 });

@@ -9,7 +9,7 @@ interface KindGap {
 interface FieldGap {
   /** Where the field stands; for steps, the kinds that it counts for. */
   in: Kind[] | 'phase' | 'service' | 'approval rule' | 'condition';
-  /** A field, or the way to one (`throttle.gentle`; `ramp[].stage` is any item's). */
+  /** A field, or the way to one (`chunk.rows`; `ramp[].stage` is any item's). */
   field: string;
   /** Whether any value counts, any but an empty one, or only `true`. */
   when: When;
@@ -24,15 +24,6 @@ export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
 
   { in: ['dual-write'], field: 'from', when: 'given' },
   { in: ['dual-write'], field: 'to', when: 'given' },
-  { in: ['backfill'], field: 'preserve', when: 'true' },
-  { in: ['backfill', 'verify'], field: 'throttle.gentle', when: 'given' },
-  { in: ['backfill', 'verify'], field: 'throttle.maxReplicaLag', when: 'given' },
-  { in: ['backfill', 'verify'], field: 'throttle.maxLockWaits', when: 'given' },
-  { in: ['backfill', 'verify'], field: 'throttle.maxActiveConnections', when: 'given' },
-  { in: ['backfill', 'verify'], field: 'throttle.sql', when: 'given' },
-  { in: ['backfill', 'verify'], field: 'throttle.http', when: 'given' },
-  { in: ['verify'], field: 'left', when: 'given' },
-  { in: ['verify'], field: 'right', when: 'given' },
   { in: ['verify'], field: 'aggregates', when: 'filled' },
   { in: ['verify'], field: 'showValues', when: 'true' },
   { in: ['flag'], field: 'stage', when: 'given' },
@@ -55,7 +46,7 @@ const refused = (path: Path, words: string): Finding => ({
   message: `${words} is part of the plan format, but this version has no engine for it`,
 });
 
-/** A gap in words: `` `preserve: true` of a backfill step``; of which kind, where it counts for several. */
+/** A gap in words: `` `verified: true` of an approval step``; of which kind, where it counts for several. */
 export function gapWords(gap: FieldGap, uses?: string): string {
   const field = `\`${gap.field.replaceAll('[]', '')}${gap.when === 'true' ? ': true' : ''}\``;
   if (gap.in === 'condition') return `${field} as a condition`;

@@ -69,5 +69,6 @@ export const dateOrInstant = z
 export const schemaDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/, {
   error: 'the digest of a schema as `check` prints it: sha256: and 64 hexadecimal digits',
 });
+export const httpUrl = z.url({ protocol: /^https?$/, error: 'an http(s) URL' });
 export const sqlText = z.string().min(1).max(100_000);
 export const count = z.int().nonnegative();

@@ -19,6 +19,7 @@ import {
   type StepBlocked,
   type Throttle,
 } from '../messages/index.ts';
+import type { Kind } from '../plan/index.ts';
 import { decide } from './decisions.ts';
 import { REFUSED_PREFIX } from './interceptors.ts';
 import { logEvent } from './log.ts';
@@ -29,6 +30,7 @@ import {
   NOTE_LENGTH_MAX,
   REFUSED_KEPT_MAX,
   REFUSED_LENGTH_MAX,
+  stepOf,
 } from './state.ts';
 
 /** Known once the plan is checked; messages that come earlier wait for it. */
@@ -144,6 +146,8 @@ function applyThrottle(run: Run, throttle: Throttle): Receipt {
     };
   }
   const { rowsPerSecond, parallelism, gentle, full, by } = throttle;
+  const refusal = noPace(run, throttle);
+  if (refusal !== null) return { accepted: false, reason: refusal };
   if (full) delete run.state.throttles[throttle.step];
   else {
     const before = run.state.throttles[throttle.step];
@@ -156,6 +160,21 @@ function applyThrottle(run: Run, throttle: Throttle): Receipt {
   run.event('throttled', by, { step: throttle.step, rowsPerSecond, parallelism, gentle, full });
   if (step.state === 'running') run.interrupt(throttle.step);
   return { accepted: true, reason: `${throttle.step} goes on with the new setting` };
+}
+
+/** Kinds that go at a pace; the others have none that could be changed. */
+const PACED: readonly Kind[] = ['backfill', 'verify', 'move'];
+
+/** Why a step can't be given this pace; null where it can. */
+function noPace({ checked }: Run, { step: id, parallelism }: Throttle): string | null {
+  const step = stepOf(checked, id)?.step;
+  if (step === undefined) return null;
+  if (!PACED.includes(step.uses)) {
+    return `${id} is a ${step.uses} step, which has no pace; throttle goes with ${PACED.slice(0, -1).join(', ')} and ${PACED.at(-1)} steps`;
+  }
+  if (parallelism !== null && !('parallelism' in step))
+    return `${id} is a ${step.uses} step, which goes through its rows one after the other: it has no parallelism`;
+  return null;
 }
 
 /** What can't be read is told by its length alone. */

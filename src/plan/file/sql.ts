@@ -1,7 +1,7 @@
 import { columnsOf, ddlFaults, expressionFault, queryFault, type SqlFault } from '../../sql/index.ts';
 import { conditionsOf, type Draft, stepsOf } from '../draft.ts';
 import { type Finding, invalid, type Path } from '../finding.ts';
-import type { Step } from '../steps/index.ts';
+import type { Step, StepOf } from '../steps/index.ts';
 
 /** What Postgres's own parser, and the rules about what SQL may stand where, have against a plan. */
 export function sqlFindings(draft: Draft): Finding[] {
@@ -31,13 +31,29 @@ function stepFindings(step: Step, path: Path): Finding[] {
     case 'dual-write':
       return [...sideFindings(step.up, [...path, 'up']), ...sideFindings(step.down, [...path, 'down'])];
     case 'backfill':
-      return [...expressions(step.set, [...path, 'set']), ...expression(step.where, [...path, 'where'])];
+      return [
+        ...expressions(step.set, [...path, 'set']),
+        ...expression(step.where, [...path, 'where']),
+        ...throttleFindings(step, path),
+      ];
     case 'verify':
-      return [...expressions(step.expect, [...path, 'expect']), ...expression(step.where, [...path, 'where'])];
+      return [
+        ...expressions(step.expect, [...path, 'expect']),
+        ...expression(step.where, [...path, 'where']),
+        ...(['left', 'right'] as const).flatMap((side) => columnsFindings(step[side]?.columns, [...path, side])),
+        ...throttleFindings(step, path),
+      ];
     default:
       return [];
   }
 }
+
+/** The columns of a side may be a list of names, which is not SQL. */
+const columnsFindings = (columns: readonly string[] | Record<string, string> | undefined, path: Path): Finding[] =>
+  Array.isArray(columns) ? [] : expressions(columns as Record<string, string> | undefined, [...path, 'columns']);
+
+const throttleFindings = ({ throttle: { sql } }: StepOf<'backfill' | 'verify'>, path: Path): Finding[] =>
+  sql === undefined ? [] : faults(queryFault(sql.query), [...path, 'throttle', 'sql', 'query']);
 
 const expression = (sql: string | undefined, path: Path): Finding[] =>
   sql === undefined ? [] : faults(expressionFault(sql), path);
