@@ -34,6 +34,11 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
     case 'backfill':
     case 'verify': {
       const needs = step.uses === 'backfill' || step.onMismatch === 'repair' ? 'update' : 'select';
+      // A repair locks the left side's rows, which takes the same right as changing them.
+      if (step.uses === 'verify' && step.left !== undefined)
+        return [step.left, step.right].flatMap((side) =>
+          table(side?.database, side?.schema ?? '', side?.table, { needs, rows: true }),
+        );
       if (step.of === undefined) return table(step.database, step.schema, step.table, { needs, rows: true });
       const of = plan.spec.phases.flatMap(({ steps }) => steps).find(({ id }) => id === step.of);
       return of?.uses === 'dual-write' ? table(of.database, of.schema, of.table, { needs, rows: true }) : [];

@@ -268,6 +268,39 @@ CREATE UNLOGGED TABLE switchback.budget (
   PRIMARY KEY (migration, version, epoch, step)
 ) WITH (fillfactor = 50);`;
 
+/**
+ * What rows held before a backfill with `preserve` and what it wrote, as texts: one line for each chunk. The arrays hold
+ * the first column of all rows, then the second. Not compressed: that costs more time than it saves room.
+ */
+const BEFORE_IMAGES = `
+CREATE TABLE switchback.before_images (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  rows integer NOT NULL,
+  keys text[] NOT NULL,
+  before text[] NOT NULL,
+  wrote text[] NOT NULL,
+  failed boolean NOT NULL DEFAULT false,
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+ALTER TABLE switchback.before_images ALTER COLUMN keys SET STORAGE EXTERNAL, ALTER COLUMN before SET STORAGE EXTERNAL,
+  ALTER COLUMN wrote SET STORAGE EXTERNAL;
+CREATE INDEX before_images_by_step ON switchback.before_images (migration, version, epoch, step, failed, id);`;
+
+/** Keys that a comparison of two tables found to differ and has still to look at again. */
+const SUSPECTS = `
+CREATE TABLE switchback.suspects (
+  migration text NOT NULL,
+  version integer NOT NULL,
+  epoch integer NOT NULL,
+  step text NOT NULL,
+  key text[] NOT NULL,
+  PRIMARY KEY (migration, version, epoch, step, key)
+);`;
+
 interface Upgrade {
   name: string;
   sql: string;
@@ -278,7 +311,9 @@ const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
     { name: '0002-rescue', sql: RESCUED_VALUES },
     { name: '0003-schema-baselines', sql: SCHEMA_BASELINES },
     { name: '0005-lineage-digests', sql: LINEAGE_DIGESTS },
+    { name: '0006-before-images', sql: BEFORE_IMAGES },
     { name: '0007-budget', sql: WALKERS_BUDGET },
+    { name: '0009-suspects', sql: SUSPECTS },
   ],
   home: [
     { name: '0001-home', sql: HOME_TABLES },

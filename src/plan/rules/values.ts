@@ -1,6 +1,6 @@
 import { type Draft, type DraftCondition, conditionsOf, stepsOf } from '../draft.ts';
 import { type Finding, invalid, type Path } from '../finding.ts';
-import type { Step } from '../steps/index.ts';
+import type { Step, StepOf } from '../steps/index.ts';
 import { durationMs } from '../values.ts';
 import { unknownName } from './names.ts';
 
@@ -112,6 +112,8 @@ function kindFindings(step: Step, path: Path, draft: Draft): Finding[] {
         ? leftOver(step, ['database', 'table', 'where'], path)
         : notEmpty(step.set, [...path, 'set']);
     case 'verify':
+      if (step.left !== undefined && step.right !== undefined)
+        return acrossFindings({ left: step.left, right: step.right }, step, path);
       return step.of !== undefined
         ? leftOver(step, ['database', 'table', 'expect', 'where'], path)
         : notEmpty(step.expect, [...path, 'expect']);
@@ -124,6 +126,42 @@ const notEmpty = (columns: object | undefined, path: Path): Finding[] =>
   columns !== undefined && Object.keys(columns).length === 0
     ? [invalid(path, 'expected at least one column with its expression')]
     : [];
+
+type VerifySide = NonNullable<StepOf<'verify'>['left']>;
+
+/** A comparison of two tables: they are two, and what is compared has the same names on both sides. */
+function acrossFindings(sides: { left: VerifySide; right: VerifySide }, step: object, path: Path): Finding[] {
+  const { left, right } = sides;
+  const aliases = ({ columns }: VerifySide): string[] => (Array.isArray(columns) ? columns : Object.keys(columns));
+  const lacks = (name: 'left' | 'right', other: 'left' | 'right'): Finding[] =>
+    aliases(sides[other])
+      .filter((alias) => !aliases(sides[name]).includes(alias))
+      .map((alias) =>
+        invalid(
+          [...path, name, 'columns'],
+          `it lacks "${alias}", which ${other}.columns has; both sides have the same names`,
+        ),
+      );
+  const keys = [left.key, right.key].map((key) => (key === undefined ? null : [key].flat().length));
+  return [
+    ...(left.database === right.database && left.schema === right.schema && left.table === right.table
+      ? [invalid([...path, 'right', 'table'], 'it is the left side itself')]
+      : []),
+    ...lacks('left', 'right'),
+    ...lacks('right', 'left'),
+    ...[...notEmpty(left.columns, [...path, 'left', 'columns'])],
+    ...(keys[0] !== null && keys[1] !== null && keys[0] !== keys[1]
+      ? [invalid([...path, 'right', 'key'], `it has ${keys[1]} columns where left.key has ${keys[0]}`)]
+      : []),
+    ...(['database', 'table', 'expect', 'where'] as const)
+      .filter((key) => (step as Record<string, unknown>)[key] !== undefined)
+      .map((key) =>
+        invalid([...path, key], `\`${key}\` says nothing beside \`left\` and \`right\`; leave one of them out`, {
+          at: 'key',
+        }),
+      ),
+  ];
+}
 
 /** Fields that say nothing beside `of`, which brings its own. */
 const leftOver = (step: object, keys: readonly string[], path: Path): Finding[] =>

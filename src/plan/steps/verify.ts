@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { chunk, stepFields, throttle } from '../step.ts';
-import { identifier, label, sqlText } from '../values.ts';
+import { duration, identifier, label, sqlText } from '../values.ts';
 
 const side = z.strictObject({
   database: label,
@@ -26,6 +26,11 @@ export const verify = z
     where: sqlText.optional().describe('Only rows for which this expression holds.'),
     left: side.optional().describe('One side of a comparison between databases.'),
     right: side.optional().describe('The other side.'),
+    settle: duration
+      .default('2s')
+      .describe(
+        'With `left` and `right`: a difference counts when both rows stay as they are for so long; longer than the copy lags.',
+      ),
     onMismatch: z.enum(['repair', 'fail', 'hold']).default('repair').describe('What happens with rows that differ.'),
     maxRounds: z
       .int()

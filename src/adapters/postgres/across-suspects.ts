@@ -1,0 +1,50 @@
+import type { Queryable } from './database.ts';
+import { type Place, placeOf, type RangeOwner } from './range-ledger.ts';
+
+/** Keys that a comparison of two tables has still to judge: kept with the ranges, so that a crash forgets none. */
+const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
+const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string] => [
+  run.migration,
+  run.version,
+  run.epoch,
+  step,
+];
+const PLACES = 'SELECT ARRAY(SELECT json_array_elements_text(e)) FROM json_array_elements($5::json) e';
+
+export async function addSuspects(session: Queryable, owner: RangeOwner, places: readonly Place[]): Promise<void> {
+  if (places.length === 0) return;
+  await session.query(
+    `INSERT INTO switchback.suspects (migration, version, epoch, step, key) SELECT $1, $2, $3, $4, p.key
+     FROM (${PLACES}) p (key) ON CONFLICT DO NOTHING`,
+    [...ownerValues(owner), JSON.stringify(places)],
+  );
+}
+
+/** The first of them, at most `limit`. */
+export async function listSuspects(session: Queryable, owner: RangeOwner, limit: number): Promise<Place[]> {
+  const rows = await session.query(
+    `SELECT to_json(key)::text AS key FROM switchback.suspects WHERE ${OWNER} ORDER BY key LIMIT $5`,
+    [...ownerValues(owner), limit],
+  );
+  return rows.map((row) => placeOf(row['key']) ?? []);
+}
+
+/** Takes these away, or all of them. Answers with how many there were. */
+export async function removeSuspects(
+  session: Queryable,
+  owner: RangeOwner,
+  places: readonly Place[] | null,
+): Promise<number> {
+  const [row] =
+    places === null
+      ? await session.query(
+          `WITH gone AS (DELETE FROM switchback.suspects WHERE ${OWNER} RETURNING 1) SELECT count(*) FROM gone`,
+          ownerValues(owner),
+        )
+      : await session.query(
+          `WITH gone AS (DELETE FROM switchback.suspects WHERE ${OWNER} AND key IN (${PLACES}) RETURNING 1)
+           SELECT count(*) FROM gone`,
+          [...ownerValues(owner), JSON.stringify(places)],
+        );
+  return Number(row?.['count']);
+}
