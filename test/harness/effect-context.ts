@@ -17,7 +17,7 @@ export interface EffectBench {
   run(fields?: Partial<RunRef>): RunRef;
   input<K extends Kind>(step: StepOf<K>, fields?: Partial<EffectInput<K>>): EffectInput<K>;
   /** Raises the fence as a newer run or the rollback does. */
-  raiseFence(generation: number): Promise<void>;
+  raiseFence(generation: number, migration?: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -38,7 +38,8 @@ export async function effectBench(url: string, migration = 'test-migration'): Pr
     generation: 1,
     ...fields,
   });
-  const raiseFence = (generation: number): Promise<void> => ledger.raiseFence(run({ generation }));
+  const raiseFence: EffectBench['raiseFence'] = (generation, of = migration) =>
+    ledger.raiseFence(run({ generation, migration: of }));
   await raiseFence(1);
   return {
     databases,
