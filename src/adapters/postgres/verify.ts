@@ -1,20 +1,18 @@
-import { SwitchbackError } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { findDualWrites } from './dual-write.ts';
 import type { DualWriteDetail } from './dual-write-function.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { findKey, type Key, KEYLESS_ROWS_MAX, keyAfter, keyMissing, keyText, keyUpTo, keyValues } from './range-key.ts';
-import type { Place } from './range-ledger.ts';
-import { inSavepoint, referencedColumns, searchPath } from './table-expressions.ts';
+import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
+import { inSavepoint, referencedColumns } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
+import { repairInPlace, type RepairStatement } from './verify-repair.ts';
 
 /**
- * Compares the rows of a table with what they should hold, in place: one statement sees the row and what is expected
- * of it in one snapshot, so that a concurrent write is never taken for a difference.
+ * What it takes to compare the rows of a table with what they should hold, in place: one statement sees the row and
+ * what is expected of it in one snapshot, so that a concurrent write is never taken for a difference.
  *
- * Of a dual write each row is held to what its last writer makes fair. Where the new side was derived (marker 0, 2 and above)
- * it must be `up` of the old side; where a client wrote the new side (marker 1) the old side must be `down` of it.
+ * Whoever makes one decides what `from` joins; see `verify-rows.ts` for how it is run.
  */
 export interface Comparison {
   shape: TableShape;
@@ -24,47 +22,78 @@ export interface Comparison {
   from: string;
   /** True for rows that the plan asks for. */
   asked: string;
+  /** True for rows that differ. */
   differs: string;
-  /** True for rows whose repair loses nothing; `false` where none may be. */
-  repairable: string;
-  assignments: readonly string[];
+  /** The same at a higher price, for rows on which `differs` fails; null where there is nothing else to ask. */
+  differsOtherwise: string | null;
+  columns: readonly ComparedColumn[];
+  /** Mends the rows of a range that differ, as far as that loses nothing; null where no row is mended. */
+  repair: RepairStatement | null;
+  /** Why rows that differ may stay as they are although the plan says `repair`, in words. */
+  unrepaired: string;
 }
-export interface ChunkFound {
-  checked: number;
-  differing: number;
-  repaired: number;
-  /** Keys of rows that differ, at most `SAMPLE_MAX`. */
-  sample: Place[];
+/** A column with what it should hold, both as SQL over the row. */
+export interface ComparedColumn {
+  name: string;
+  actual: string;
+  expected: string;
+  /** True where both differ. */
+  differs: string;
+  /** True for rows in which this column is the one to look at. */
+  counts: string;
 }
-export const SAMPLE_MAX = 20;
-const ROW_LOCK_TIMEOUT_MS = 200;
 
-/** Comparison with the dual write `detail`. `session` must be in a transaction, which keeps nothing of it. */
+/**
+ * Comparison with the dual write `detail`. A row is in step when its sides belong together as the triggers see it:
+ * the old side is `down` of the new one, or the new side is `up` of the old one; the latter doesn't count where a client
+ * wrote the new side last (marker 1). Columns that `down` doesn't read must be what `up` gives in any other row.
+ *
+ * `session` must be in a transaction, which keeps nothing of it.
+ */
 export async function compareWithDualWrite(
   session: Queryable,
   detail: DualWriteDetail,
   where: string | null,
 ): Promise<Comparison> {
   const shape = await readTableShape(session, detail.schema, detail.table);
-  const alias = quoteIdentifier(detail.table);
-  const marker = `${alias}.${quoteIdentifier(detail.marker)}`;
+  const key = await keyOf(session, shape);
+  const marker = `${quoteIdentifier(detail.table)}.${quoteIdentifier(detail.marker)}`;
   const actual = (name: string): string => detail.renamed[name] ?? name;
-  const up = await differences(session, shape, detail.up, actual);
-  const down = detail.down === null ? 'false' : await differences(session, shape, detail.down, actual);
+  const up = await comparedColumns(session, shape, detail.up, actual, `${marker} IS DISTINCT FROM 1`);
+  const down = await comparedColumns(session, shape, detail.down ?? {}, actual, `${marker} = 1`);
+  const unread = up.filter(({ name }) => !detail.downReads.includes(name));
+  const asked = where === null ? 'true' : `coalesce((\n${where}\n), false)`;
+  const byMarker = (rest: string): string =>
+    `CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN ${anyDiffers(down)} ${rest} END`;
+  const either = down.length > 0 && unread.length < up.length;
+  const strict = byMarker(`ELSE ${anyDiffers(up)}`);
+  const differs = either
+    ? byMarker(`WHEN NOT ${anyDiffers(down)} THEN ${anyDiffers(unread)} ELSE ${anyDiffers(up)}`)
+    : strict;
+  const assignments = [
+    ...Object.entries(detail.up).map(([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`),
+    `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} IS NULL THEN 2 WHEN ${marker} = 0 THEN 3 ELSE ${marker} + 1 END`,
+  ];
+  // Once a column is retired the plan's expressions can only be read, not assigned.
+  const retired = Object.keys(detail.renamed).length > 0;
+  const which = `${asked} AND ${differs} AND ${marker} IS DISTINCT FROM 1`;
   return {
     shape,
-    key: await keyOf(session, shape),
+    key,
     from: rowsByPlanNames(detail),
-    asked: where === null ? 'true' : `coalesce((\n${where}\n), false)`,
-    differs: `CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN ${down} ELSE ${up} END`,
-    // Once a column is retired the plan's expressions can only be read, not assigned.
-    repairable: Object.keys(detail.renamed).length === 0 ? `${marker} IS DISTINCT FROM 1` : 'false',
-    assignments: [
-      ...Object.entries(detail.up).map(([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`),
-      `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} IS NULL THEN 2 WHEN ${marker} = 0 THEN 3 ELSE ${marker} + 1 END`,
-    ],
+    asked,
+    differs,
+    differsOtherwise: either ? strict : null,
+    columns: [...up, ...down],
+    repair: retired ? null : repairInPlace({ shape, key, which, assignments, columns: Object.keys(detail.up) }),
+    unrepaired: retired
+      ? 'a column of this dual write is out of use: rows can no longer be mended by its expressions'
+      : 'rows whose new side a client wrote last are not repaired: only the old side can be compared with them, and deriving the new side from it would lose what the client wrote',
   };
 }
+
+const anyDiffers = (columns: readonly ComparedColumn[]): string =>
+  columns.length === 0 ? 'false' : `(${columns.map(({ differs }) => differs).join(' OR ')})`;
 
 /** The table, with the columns that were renamed since under the plan's names too. */
 function rowsByPlanNames({ schema, table, renamed }: DualWriteDetail): string {
@@ -83,13 +112,9 @@ export async function compareOneColumn(
   expression: string,
 ): Promise<Pick<Comparison, 'from' | 'differs'>> {
   const shape = await readTableShape(session, detail.schema, detail.table);
-  const differs = await differences(
-    session,
-    shape,
-    { [name]: expression },
-    (column) => detail.renamed[column] ?? column,
-  );
-  return { from: rowsByPlanNames(detail), differs };
+  const actual = (column: string): string => detail.renamed[column] ?? column;
+  const columns = await comparedColumns(session, shape, { [name]: expression }, actual, 'true');
+  return { from: rowsByPlanNames(detail), differs: anyDiffers(columns) };
 }
 
 /** Comparison with expressions of the plan. Columns that a dual write keeps in step are compared, but not repaired. */
@@ -98,27 +123,43 @@ export async function compareWithExpressions(
   wish: { schema: string; table: string; expect: Readonly<Record<string, string>>; where: string | null },
 ): Promise<Comparison> {
   const shape = await readTableShape(session, wish.schema, wish.table);
+  const key = await keyOf(session, shape);
   for (const [name, expression] of Object.entries(wish.expect)) {
     columnOfTable(shape, name);
     await referencedColumns(session, shape, expression, `expect.${name}`);
   }
   if (wish.where !== null) await referencedColumns(session, shape, wish.where, 'where');
-  const synced = (await findDualWrites(session, wish.schema, wish.table)).flatMap(({ detail }) => [
-    ...Object.keys(detail.up),
-    ...Object.keys(detail.down ?? {}),
-  ]);
-  const repairable = Object.keys(wish.expect).every((name) => !synced.includes(name) && isWritable(shape, name));
+  const columns = await comparedColumns(session, shape, wish.expect, (name) => name, 'true');
+  const asked = wish.where === null ? 'true' : `coalesce((\n${wish.where}\n), false)`;
+  const differs = anyDiffers(columns);
+  const kept = await keptFromRepair(session, shape, Object.keys(wish.expect));
+  const assignments = Object.entries(wish.expect).map(
+    ([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`,
+  );
+  const which = `${asked} AND ${differs}`;
   return {
     shape,
-    key: await keyOf(session, shape),
+    key,
     from: `${quoteTable(wish.schema, wish.table)} AS ${quoteIdentifier(wish.table)}`,
-    asked: wish.where === null ? 'true' : `coalesce((\n${wish.where}\n), false)`,
-    differs: await differences(session, shape, wish.expect, (name) => name),
-    repairable: repairable ? 'true' : 'false',
-    assignments: Object.entries(wish.expect).map(
-      ([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`,
-    ),
+    asked,
+    differs,
+    differsOtherwise: null,
+    columns,
+    repair: kept === null ? repairInPlace({ shape, key, which, assignments, columns: Object.keys(wish.expect) }) : null,
+    unrepaired: kept ?? 'rows that refuse the value (a constraint, a trigger, a value out of range) stay as they are',
   };
+}
+
+/** Why an expression may not be assigned to these columns; null: it may. */
+async function keptFromRepair(session: Queryable, shape: TableShape, names: readonly string[]): Promise<string | null> {
+  for (const { step, detail } of await findDualWrites(session, shape.schema, shape.table)) {
+    const synced = [...Object.keys(detail.up), ...Object.keys(detail.down ?? {})];
+    const column = names.find((name) => synced.includes(name));
+    if (column !== undefined)
+      return `column ${quoteIdentifier(column)} is kept in step by the dual write "${step}": a repair by an expression would be taken for a client's write and overwrite the other side, which may hold more; let a verify step \`of: ${step}\` repair it`;
+  }
+  const fixed = names.find((name) => !isWritable(shape, name));
+  return fixed === undefined ? null : `column ${quoteIdentifier(fixed)} can't be written`;
 }
 
 function isWritable(shape: TableShape, name: string): boolean {
@@ -143,40 +184,36 @@ async function keyOf(session: Queryable, shape: TableShape): Promise<Key | null>
   );
 }
 
-/** True where a column is not what its expression gives once it is assigned: `IS DISTINCT FROM` is the equality. */
-async function differences(
+/** Columns with what their expressions give once they are assigned: `IS DISTINCT FROM` is the equality. */
+async function comparedColumns(
   session: Queryable,
   shape: TableShape,
   expressions: Readonly<Record<string, string>>,
   actual: (name: string) => string,
-): Promise<string> {
+  counts: string,
+): Promise<ComparedColumn[]> {
   const alias = quoteIdentifier(shape.table);
-  const terms: string[] = [];
+  const columns: ComparedColumn[] = [];
   for (const [name, expression] of Object.entries(expressions)) {
     const { type, collation } = columnOfTable(shape, actual(name));
     const column = `${alias}.${quoteIdentifier(actual(name))}`;
-    const expected = `CAST((\n${expression}\n) AS ${type})`;
-    const compared = (await hasEquality(session, type))
-      ? `${column} IS DISTINCT FROM ${expected}${collation === null ? '' : ` COLLATE ${collation}`}`
+    const expected = `CAST((\n${expression}\n) AS ${type})${collation === null ? '' : ` COLLATE ${collation}`}`;
+    const differs = (await hasEquality(session, shape, actual(name)))
+      ? `${column} IS DISTINCT FROM ${expected}`
       : `${column}::text IS DISTINCT FROM ${expected}::text`;
-    terms.push(compared);
+    columns.push({ name, actual: column, expected, differs, counts });
   }
-  return terms.length === 0 ? 'false' : `(${terms.join(' OR ')})`;
+  return columns;
 }
 
-/** Types without an equality of their own, such as json, also inside arrays and domains, are compared as text. */
-async function hasEquality(session: Queryable, type: string): Promise<boolean> {
-  const [row] = await session.query(
-    `WITH RECURSIVE inside AS (
-       SELECT pg_typeof(NULL::${type})::oid AS oid, 0 AS depth
-       UNION ALL
-       SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END, i.depth + 1 FROM inside i JOIN pg_type t ON t.oid = i.oid
-       WHERE t.typtype = 'd' OR t.typcategory = 'A')
-     SELECT format_type(oid, -1) AS type FROM inside ORDER BY depth DESC LIMIT 1`,
-  );
+/**
+ * Types without an equality of their own, such as json, also inside arrays, domains and composites, are compared as
+ * text. So are boxes and circles: their `=` is that of their areas.
+ */
+async function hasEquality(session: Queryable, shape: TableShape, column: string): Promise<boolean> {
   try {
     await inSavepoint(session, () =>
-      session.query(`SELECT NULL::${row?.['type']} IS DISTINCT FROM NULL::${row?.['type']}`),
+      session.query(`SELECT DISTINCT ${quoteIdentifier(column)} FROM ${quoteTable(shape.schema, shape.table)} LIMIT 0`),
     );
     return true;
   } catch (error) {
@@ -184,105 +221,3 @@ async function hasEquality(session: Queryable, type: string): Promise<boolean> {
     throw error;
   }
 }
-
-/**
- * Compares the rows after `lower` up to `upper` (null: from the first, and the whole table) and repairs where asked.
- * `session` must be in a transaction, in which the caller has made sure that the range is still its own.
- */
-export async function compareChunk(
-  session: Queryable,
-  comparison: Comparison,
-  range: { lower: Place | null; upper: Place | null },
-  repair: boolean,
-): Promise<ChunkFound> {
-  const { from, asked, differs, shape } = comparison;
-  const within = boundsOf(comparison, range);
-  const values = within.values;
-  await session.query(`SET LOCAL search_path = ${searchPath(shape.schema)}`);
-  await session.query(`SET LOCAL lock_timeout = ${ROW_LOCK_TIMEOUT_MS}`);
-  const [row] = await session.query(
-    `SELECT count(*) AS checked, count(*) FILTER (WHERE ${differs}) AS differing FROM ${from} WHERE ${within.sql} AND ${asked}`,
-    values,
-  );
-  const found: ChunkFound = {
-    checked: Number(row?.['checked']),
-    differing: Number(row?.['differing']),
-    repaired: 0,
-    sample: [],
-  };
-  if (found.differing > 0) {
-    found.sample = await sampleOf(session, comparison, within);
-    if (repair) found.repaired = await repairChunk(session, comparison, within);
-  }
-  await session.query('SET LOCAL search_path = pg_catalog');
-  return found;
-}
-
-interface Bounds {
-  sql: string;
-  values: (Place | null)[];
-}
-
-function boundsOf({ key, shape }: Comparison, { lower, upper }: { lower: Place | null; upper: Place | null }): Bounds {
-  if (key === null || upper === null) return { sql: 'true', values: [] };
-  const alias = quoteIdentifier(shape.table);
-  const upTo = keyUpTo(key, alias, keyValues(key, '$1::text[]'));
-  if (lower === null) return { sql: upTo, values: [upper] };
-  return { sql: `${keyAfter(key, alias, keyValues(key, '$2::text[]'))} AND ${upTo}`, values: [upper, lower] };
-}
-
-async function sampleOf(
-  session: Queryable,
-  { key, shape, from, asked, differs }: Comparison,
-  within: Bounds,
-): Promise<Place[]> {
-  const alias = quoteIdentifier(shape.table);
-  const place = key === null ? null : keyText(key, alias);
-  if (place === null) return [];
-  const rows = await session.query(
-    `SELECT to_json(${place})::text AS place FROM ${from} WHERE ${within.sql} AND ${asked} AND ${differs} LIMIT ${SAMPLE_MAX}`,
-    within.values,
-  );
-  return rows.map((row) => JSON.parse(row['place'] ?? '[]') as Place);
-}
-
-/** Rows that can't take the repair stay as they are and are found again by the next pass. */
-async function repairChunk(session: Queryable, comparison: Comparison, within: Bounds): Promise<number> {
-  const { shape, asked, differs, repairable, assignments } = comparison;
-  const alias = quoteIdentifier(shape.table);
-  const table = `${quoteTable(shape.schema, shape.table)} AS ${alias}`;
-  if (repairable === 'false') return 0;
-  await session.query('SAVEPOINT zz_repair');
-  try {
-    const [row] = await session.query(
-      `WITH repaired AS (UPDATE ${table} SET ${assignments.join(', ')} WHERE ${within.sql} AND ${asked} AND ${differs} AND ${repairable} RETURNING 1)
-       SELECT count(*) AS count FROM repaired`,
-      within.values,
-    );
-    await session.query('RELEASE SAVEPOINT zz_repair');
-    return Number(row?.['count']);
-  } catch (error) {
-    if (!(error instanceof PostgresError) || !/^(22|23|P0)/.test(error.sqlState)) throw error;
-    await session.query('ROLLBACK TO SAVEPOINT zz_repair; RELEASE SAVEPOINT zz_repair');
-    return 0;
-  }
-}
-
-export const mismatch = (
-  step: string,
-  found: { differing: number; checked: number; keys: string; hint: string; hold: boolean },
-): SwitchbackError =>
-  new SwitchbackError(
-    'VerifyMismatch',
-    `${found.differing.toLocaleString('en-US')} of ${found.checked.toLocaleString('en-US')} rows differ from what step "${step}" expects${found.keys === '' ? '' : `: key ${found.keys}`}`,
-    {
-      hint: found.hint,
-      fields: {
-        step,
-        differing: found.differing,
-        checked: found.checked,
-        keys: found.keys,
-        ...(found.hold && { hold: true }),
-      },
-    },
-  );

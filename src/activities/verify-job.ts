@@ -1,0 +1,71 @@
+import type { Database, Queryable } from '../adapters/postgres/database.ts';
+import type { RangeOwner } from '../adapters/postgres/range-ledger.ts';
+import { StepLedger, type StepKey } from '../adapters/postgres/step-ledger.ts';
+import { type Comparison, compareWithDualWrite, compareWithExpressions } from '../adapters/postgres/verify.ts';
+import type { SampleRow } from '../adapters/postgres/verify-rows.ts';
+import { dualWriteOf } from './dual-write-of.ts';
+import type { EffectContext, EffectInput } from './effect.ts';
+import { type Mask, maskOf, type MaskedTable } from './masking.ts';
+
+export type VerifyInput = EffectInput<'verify'>;
+
+export interface VerifyJob {
+  database: Database;
+  ledger: StepLedger;
+  key: StepKey;
+  owner: RangeOwner;
+  table: MaskedTable;
+  /** Values of rows may be told: the plan says so, and the table isn't labelled. */
+  showValues: boolean;
+  mask(): Promise<Mask>;
+  compare(session: Queryable): Promise<Comparison>;
+}
+
+/** What is kept between passes, in the step's record. */
+export interface Passes {
+  /** The pass under way or the last one; 0 before the first. */
+  passes: number;
+  /** The last pass whose ranges were taken away: it was judged by whoever did that. */
+  judged: number;
+  repaired: number;
+  repairedInPass: number;
+  sample: SampleRow[];
+}
+
+export async function verifyJob(
+  { run, phase, step, of }: VerifyInput,
+  { deps }: EffectContext,
+  { undo = false } = {},
+): Promise<VerifyJob> {
+  const database = deps.databases.get(of?.database ?? step.database ?? '');
+  const detail = of === null || undo ? null : await dualWriteOf(deps, run, of);
+  const where = step.where ?? null;
+  const table = {
+    database: database.name,
+    schema: detail?.schema ?? step.schema,
+    table: detail?.table ?? step.table ?? '',
+  };
+  const mask = (): Promise<Mask> => maskOf(deps, run, table);
+  return {
+    database,
+    ledger: new StepLedger(database),
+    key: { run, phase, step: step.id, kind: step.uses },
+    owner: { run, step: step.id },
+    table,
+    mask,
+    showValues: step.showValues && !undo && !(await mask()).hides,
+    compare: (session) =>
+      detail === null
+        ? compareWithExpressions(session, { ...table, expect: step.expect ?? {}, where })
+        : compareWithDualWrite(session, detail, where),
+  };
+}
+
+export const passesOf = (detail: Record<string, unknown>): Passes => ({
+  passes: 0,
+  judged: 0,
+  repaired: 0,
+  repairedInPass: 0,
+  sample: [],
+  ...(detail['verify'] as Partial<Passes> | undefined),
+});

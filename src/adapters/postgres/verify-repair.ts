@@ -1,0 +1,41 @@
+import { quoteIdentifier, quoteTable } from './identifier.ts';
+import type { Key } from './range-key.ts';
+import { rowHash } from './row-digest.ts';
+import type { TableShape } from './table-shape.ts';
+
+/**
+ * Writes the statement that mends rows of a range, a condition on the table by its own name. It answers with one row:
+ * `rows` (how many were mended), `before_digest` and `after_digest` (see `rowHash`; null for none), all bigint.
+ */
+export type RepairStatement = (range: string) => string;
+
+export interface Repaired {
+  rows: number;
+  digests: { before: string | null; after: string | null };
+}
+
+/**
+ * Writes the statement that mends rows of the table itself: those of a range for which `which` holds. What a row held
+ * before is read from the very version that is changed: where somebody else has changed the row meanwhile, it is left
+ * for the next pass. `columns` are those that the digests cover.
+ */
+export const repairInPlace =
+  (change: {
+    shape: TableShape;
+    key: Key | null;
+    which: string;
+    assignments: readonly string[];
+    columns: readonly string[];
+  }): RepairStatement =>
+  (range) => {
+    const { shape, key, which, assignments, columns } = change;
+    const alias = quoteIdentifier(shape.table);
+    const table = `${quoteTable(shape.schema, shape.table)} AS ${alias}`;
+    const digest = rowHash(shape, { key: (key ?? []).map(({ name }) => name), values: columns }, alias);
+    return `WITH zz_repaired AS (
+  UPDATE ${table} SET ${assignments.join(', ')}
+  FROM (SELECT ${alias}.tableoid AS zz_tableoid, ${alias}.ctid AS zz_ctid, ${digest} AS zz_before FROM ${table} WHERE ${range}) AS zz_was
+  WHERE zz_was.zz_ctid = ${alias}.ctid AND zz_was.zz_tableoid = ${alias}.tableoid AND ${range} AND ${which}
+  RETURNING zz_was.zz_before, ${digest} AS zz_after)
+SELECT count(*) AS rows, bit_xor(zz_before) AS before_digest, bit_xor(zz_after) AS after_digest FROM zz_repaired`;
+  };
