@@ -1,24 +1,19 @@
 import { assertRowErrors, retryRowErrors } from '../adapters/postgres/backfill-errors.ts';
-import {
-  type BackfillPlan,
-  changeWhole,
-  closeBackfill,
-  planBackfill,
-  procedureName,
-} from '../adapters/postgres/backfill-plan.ts';
+import { type BackfillPlan, changeWhole, planBackfill, procedureName } from '../adapters/postgres/backfill-plan.ts';
 import { dropProcedure } from '../adapters/postgres/backfill-procedure.ts';
 import { leftToSweep, writersToWaitFor } from '../adapters/postgres/backfill-sweep.ts';
 import type { Database } from '../adapters/postgres/database.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { wait } from '../adapters/postgres/lock-ladder.ts';
 import { cutTable } from '../adapters/postgres/range-cut.ts';
-import { addRanges, listRanges, type RangeOwner } from '../adapters/postgres/range-ledger.ts';
+import { addRanges, listRanges } from '../adapters/postgres/range-ledger.ts';
 import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
-import { StepLedger, type StepKey, type StepRecord } from '../adapters/postgres/step-ledger.ts';
-import { SwitchbackError } from '../messages/index.ts';
+import { counted, SwitchbackError } from '../messages/index.ts';
+import { type Job, jobOf, resultOf } from './backfill-job.ts';
 import { BackfillProgress } from './backfill-progress.ts';
+import { type Preserved, undoBackfill } from './backfill-undo.ts';
 import { walkAll } from './backfill-walk.ts';
-import { dualWriteOf, refuseFields } from './dual-write-of.ts';
+import { dualWriteOf, refuseFields, tableSyncOf } from './dual-write-of.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { type Pacer, startPacer } from './pacer.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
@@ -54,11 +49,16 @@ export const backfill: Effect<'backfill'> = {
         if (plan.work === null) {
           const rows = await changeWhole(session, plan, job.owner, input.requestedBy);
           await job.ledger.record(session, job.key, 'intended', { detail: filledBy(wish) });
-          return finished(job, session, `${count(rows)} changed in one transaction`);
+          return finished(job, session, `${counted(rows, 'row')} changed in one transaction`);
         }
         for (const statement of plan.statements) await session.query(statement);
         await job.ledger.record(session, job.key, 'intended', {
-          detail: { sweeps: plan.sweeps, object: quoteTable(plan.shape.schema, plan.shape.table), ...filledBy(wish) },
+          detail: {
+            sweeps: plan.sweeps,
+            object: quoteTable(plan.shape.schema, plan.shape.table),
+            ...filledBy(wish),
+            ...preservedBy(plan),
+          },
         });
         if ((await listRanges(session, job.owner)).length === 0) await cut(session, job, plan, step);
         return plan;
@@ -76,59 +76,49 @@ export const backfill: Effect<'backfill'> = {
   },
 
   async down(input, context) {
-    const job = jobOf(input, context);
-    return job.database.transaction(async (session) => {
-      const record = await job.ledger.enter(session, job.key);
-      if (record.state === 'undone') return resultOf(record);
-      const rows = await closeBackfill(session, job.owner, input.requestedBy, record.state === 'applied');
-      await session.query(dropProcedure(procedureName(input.run, input.step.id)));
-      const kept =
-        input.step.of === undefined
-          ? 'they keep their new values (preserve: false)'
-          : 'the columns go with the steps that made them';
-      const note = rows === 0 ? 'no row had been changed' : `${count(rows)} had been changed; ${kept}`;
-      await job.ledger.record(session, job.key, 'undone', { note });
-      return { note, progress: null };
-    });
+    return undoBackfill(jobOf(input, context), input, context);
   },
 };
 
-interface Job {
-  database: Database;
-  ledger: StepLedger;
-  key: StepKey;
-  owner: RangeOwner;
-}
 type Session = Parameters<Parameters<Database['transaction']>[0]>[0];
 
-function jobOf({ run, phase, step, of }: Input, { deps }: EffectContext): Job {
-  const database = deps.databases.get(step.database ?? of?.database ?? '');
-  return {
-    database,
-    ledger: new StepLedger(database),
-    key: { run, phase, step: step.id, kind: step.uses },
-    owner: { run, step: step.id },
-  };
-}
-
 function refuseUnsupported({ step }: Input): void {
-  refuseFields('backfill', step.id, {
-    preserve: step.preserve,
-  });
+  refuseFields('backfill', step.id, {});
 }
 
 /** What is to be set where: from the dual write it is `of`, or from the step itself. */
 async function wishOf({ run, step, of }: Input, { deps }: EffectContext): Promise<Parameters<typeof planBackfill>[1]> {
   const key = step.key === undefined ? null : [step.key].flat();
   const where = step.where ?? null;
+  const preserve = step.preserve ? { run, step: step.id } : null;
   if (of === null)
-    return { schema: step.schema, table: step.table ?? '', set: step.set ?? {}, where, marker: null, key };
+    return { schema: step.schema, table: step.table ?? '', set: step.set ?? {}, where, marker: null, key, preserve };
+  const pairs = await tableSyncOf(deps, run, of);
+  if (pairs !== null) {
+    refuseFields('backfill', step.id, { preserve: step.preserve, where: where !== null });
+    const { table } = pairs.from;
+    return { schema: pairs.schema, table, set: {}, where: null, marker: null, key, preserve: null, pairs };
+  }
   const { schema, table, up, marker } = await dualWriteOf(deps, run, of);
-  return { schema, table, set: up, where, marker, key };
+  return { schema, table, set: up, where, marker, key, preserve };
 }
 
 /** What follows from other columns by these expressions isn't kept when a rollback drops the columns. */
 const filledBy = ({ schema, table, set }: Parameters<typeof planBackfill>[1]) => ({ filled: { schema, table, set } });
+
+/** How the rows are found again whose before-images are kept. */
+const preservedBy = ({ wish, key }: BackfillPlan): { preserved?: Preserved } =>
+  wish.preserve === null || key === null
+    ? {}
+    : {
+        preserved: {
+          schema: wish.schema,
+          table: wish.table,
+          key: key.map(({ name }) => name),
+          columns: Object.keys(wish.set),
+          marker: wish.marker,
+        },
+      };
 
 async function cut(session: Session, { owner }: Job, { shape, key }: BackfillPlan, step: Input['step']): Promise<void> {
   if (key === null) return;
@@ -176,7 +166,7 @@ async function carryOut(
 const neverDone = ({ step }: Input, left: number): SwitchbackError =>
   new SwitchbackError(
     'ConditionUnmet',
-    `after ${SWEEPS_MAX} sweeps ${count(left)} still match \`where\` of step "${step.id}"`,
+    `after ${SWEEPS_MAX} sweeps ${counted(left, 'row')} still match \`where\` of step "${step.id}"`,
     {
       hint: 'put a dual write before the backfill, so that clients stop writing such rows',
       fields: { step: step.id, rows: left },
@@ -205,13 +195,15 @@ async function finish(job: Job, plan: BackfillPlan, { step, run }: Input): Promi
     const ranges = await listRanges(session, job.owner);
     const rows = ranges.reduce((sum, range) => sum + range.rowsDone, 0);
     await session.query(dropProcedure(procedureName(run, step.id)));
-    const aside = setAside === 0 ? '' : `; ${count(setAside)} set aside (switchback.row_errors)`;
+    const aside = setAside === 0 ? '' : `; ${counted(setAside, 'row')} set aside (switchback.row_errors)`;
     const unswept =
-      plan.work?.marker === null && !plan.sweeps ? '; rows written meanwhile were not looked for again' : '';
+      plan.work?.marker === null && plan.wish.pairs === undefined && !plan.sweeps
+        ? '; rows written meanwhile were not looked for again'
+        : '';
     return finished(
       job,
       session,
-      `${count(rows)} changed${aside}${unswept}`,
+      `${counted(rows, 'row')} changed${aside}${unswept}`,
       ranges.reduce((sum, range) => sum + range.keysDone, 0),
     );
   });
@@ -222,11 +214,3 @@ async function finished(job: Job, session: Session, note: string, keys?: number)
   await job.ledger.record(session, job.key, 'applied', { note, detail: { keys: keys ?? null } });
   return { note, progress };
 }
-
-function resultOf(record: StepRecord): EffectResult {
-  const keys = record.detail['keys'] as number | null | undefined;
-  const progress = typeof keys === 'number' ? { done: keys, total: keys, perSecond: null, etaSeconds: 0 } : null;
-  return { note: record.note ?? 'done before', progress };
-}
-
-const count = (rows: number): string => `${rows.toLocaleString('en-US')} ${rows === 1 ? 'row' : 'rows'}`;

@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { forgetImages } from '../adapters/postgres/before-images.ts';
 import { Claims, type ClaimHolder, type TableClaim } from '../adapters/postgres/claims.ts';
 import type { Database } from '../adapters/postgres/database.ts';
 import type { BeginOutcome } from '../adapters/postgres/home-ledger.ts';
@@ -216,7 +217,16 @@ export function createLifecycle(deps: Deps) {
       return deps.home.readProgress(run);
     },
 
-    async end(input: { run: RunRef; state: EndStatus; status: Status; events: AuditEvent[] }): Promise<void> {
+    /** Ends the run. One that has completed goes back no more: what was kept for that is deleted. */
+    async end(input: {
+      run: RunRef;
+      state: EndStatus;
+      status: Status;
+      events: AuditEvent[];
+      databases?: string[];
+    }): Promise<void> {
+      if (input.state === 'completed')
+        for (const ledger of ledgersOf(input.databases ?? [])) await forgetImages(ledger, input.run);
       await deps.home.record(input.run, input.events, null);
       await deps.home.end(input.run, input.state, input.status);
     },

@@ -1,5 +1,4 @@
-import type { CheckFinding, LiveCheck } from '../messages/index.ts';
-import { counted } from './figures.ts';
+import { counted, type CheckFinding, type LiveCheck } from '../messages/index.ts';
 import type { Paint, Tone } from './paint.ts';
 import { oneLine, wrap } from './plain-text.ts';
 

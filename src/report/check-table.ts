@@ -1,12 +1,12 @@
-import type {
-  CheckedLock,
-  CheckedRun,
-  CheckedStatement,
-  CheckedWork,
-  LiveCheck,
-  StepCheck,
+import {
+  count,
+  type CheckedLock,
+  type CheckedRun,
+  type CheckedStatement,
+  type CheckedWork,
+  type LiveCheck,
+  type StepCheck,
 } from '../messages/index.ts';
-import { count } from './figures.ts';
 import type { Paint } from './paint.ts';
 import { columnsOf, fit, oneLine, pad, wrap } from './plain-text.ts';
 

@@ -1,8 +1,7 @@
-import { type LiveCheck, problemOf } from '../messages/index.ts';
+import { counted, type LiveCheck, problemOf } from '../messages/index.ts';
 import type { Gate, Plan } from '../plan/index.ts';
 import { findingLines } from './check-findings.ts';
 import { statementLines } from './check-table.ts';
-import { counted } from './figures.ts';
 import { painter } from './paint.ts';
 import { oneLine, wrap } from './plain-text.ts';
 

@@ -1,11 +1,6 @@
-import type { Progress } from '../messages/index.ts';
+import { count, type Progress } from '../messages/index.ts';
 
-/** Numbers as people read them: `300,000`, `12,500/s`, `1m 05s`. */
-export const count = (value: number): string => Math.round(value).toLocaleString('en-US');
-
-/** `1 step`, `1,200 steps`. */
-export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
-
+/** `12,500/s`. */
 export function rate(perSecond: number): string {
   return `${perSecond < 10 ? perSecond.toLocaleString('en-US', { maximumFractionDigits: 1 }) : count(perSecond)}/s`;
 }

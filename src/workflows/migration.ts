@@ -207,6 +207,7 @@ async function finish(
     state: end,
     status: statusOf(state, run.checked, Date.now()),
     events: run.outbox.splice(0),
+    databases: run.databases,
   });
   await publisher.publish();
   await Promise.all(loops);

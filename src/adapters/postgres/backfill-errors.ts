@@ -72,21 +72,35 @@ async function updateOne(
   try {
     await session.query(`SET LOCAL search_path = ${searchPath(work.shape.schema)}`);
     await session.query('SET LOCAL lock_timeout = 1000');
-    const changed = await changeRows(session, work.change, keyIs(work.key, alias, keyValues(work.key, '$1::text[]')), [
-      place,
-    ]);
+    const range = keyIs(work.key, alias, keyValues(work.key, '$1::text[]'));
+    if (work.lock !== undefined) await session.query(work.lock(range), [place]);
+    const changed = await changeRows(session, work.change, range, [place]);
     await session.query('RELEASE SAVEPOINT zz_row');
     return changed;
   } catch (error) {
     if (!isRowError(error)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT zz_row; RELEASE SAVEPOINT zz_row');
-    await session.query(
-      `INSERT INTO switchback.row_errors (migration, version, epoch, step, key, sql_state, message) VALUES ($1, $2, $3, $4, $5, $6, $7)
-       ON CONFLICT (migration, version, epoch, step, key) DO UPDATE SET sql_state = excluded.sql_state, message = excluded.message, at = clock_timestamp()`,
-      [...ownerValues(owner), place, error.sqlState, error.inItsOwnWords().slice(0, 2000)],
-    );
+    await recordRowError(session, owner, place, error);
     return null;
   }
+}
+
+export async function recordRowError(
+  session: Queryable,
+  owner: RangeOwner,
+  key: Place,
+  error: PostgresError,
+): Promise<void> {
+  await session.query(
+    `INSERT INTO switchback.row_errors (migration, version, epoch, step, key, sql_state, message) VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (migration, version, epoch, step, key) DO UPDATE SET sql_state = excluded.sql_state, message = excluded.message, at = clock_timestamp()`,
+    [...ownerValues(owner), key, error.sqlState, error.inItsOwnWords().slice(0, 2000)],
+  );
+}
+
+/** What was set aside on the way there says nothing about the way back. */
+export async function forgetRowErrors(session: Queryable, owner: RangeOwner): Promise<void> {
+  await session.query(`DELETE FROM switchback.row_errors WHERE ${OWNER}`, ownerValues(owner));
 }
 
 /** Tries the rows that were set aside once more: someone may have mended them since. */

@@ -10,6 +10,8 @@ import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts'
 import { listRanges, type RangeOwner } from './range-ledger.ts';
 import { referencedColumns, searchPath } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
+import { pairChunk } from './table-sync-backfill.ts';
+import { readSyncShapes, type TableSyncDetail } from './table-sync-shape.ts';
 
 export interface BackfillWish {
   schema: string;
@@ -19,6 +21,10 @@ export interface BackfillWish {
   marker: string | null;
   /** Columns of the key to walk along; null: the primary key or another unique one. */
   key: readonly string[] | null;
+  /** Whose before-images are kept; null: none are. */
+  preserve: RangeOwner | null;
+  /** The rows get their pairs in another table, instead of values of their own. */
+  pairs?: TableSyncDetail;
 }
 export interface BackfillPlan {
   shape: TableShape;
@@ -57,8 +63,10 @@ export async function planBackfill(
   }
   if (wish.where !== null) await referencedColumns(session, shape, wish.where, 'where');
   const row = { shape, set: wish.set, marker: wish.marker, where: wish.where };
-  const change = changeInPlace(row);
+  const how = { key: (key ?? []).map(({ name }) => name), version: await versionOf(session), preserve: wish.preserve };
   if (key === null) {
+    if (wish.preserve !== null)
+      throw keyMissing(shape, 'no primary key and no unique index over NOT NULL columns to restore rows by (preserve)');
     const [found] = await session.query(
       `SELECT count(*) AS count FROM (SELECT FROM ${quoteTable(wish.schema, wish.table)} LIMIT ${KEYLESS_ROWS_MAX + 1}) r`,
     );
@@ -68,19 +76,27 @@ export async function planBackfill(
         `no primary key and no unique index over NOT NULL columns, and more than ${KEYLESS_ROWS_MAX} rows`,
       );
     }
-    return { shape, wish, key, work: null, change, sweeps: false, statements: [] };
+    return { shape, wish, key, work: null, change: changeInPlace(row, how).change, sweeps: false, statements: [] };
   }
-  const work: BackfillWork = { shape, marker: wish.marker, where: wish.where, key, change };
+  const statements =
+    wish.pairs === undefined ? changeInPlace(row, how) : pairChunk(await readSyncShapes(session, wish.pairs));
+  const work: BackfillWork = { shape, marker: wish.marker, where: wish.where, key, ...statements };
   const sweeps = sweepsBefore ?? (wish.marker === null && (await whereEnds(session, row)));
   return {
     shape,
     wish,
     key,
     work,
-    change,
+    change: work.change,
     sweeps,
     statements: [backfillProcedure(procedure, work), revoke(procedure)],
   };
+}
+
+/** As `server_version_num`: 180000 for 18.0. */
+export async function versionOf(session: Queryable): Promise<number> {
+  const [row] = await session.query("SELECT current_setting('server_version_num') AS version");
+  return Number(row?.['version']);
 }
 
 const revoke = (procedure: string): string =>

@@ -1,4 +1,4 @@
-import type { ChunkChange, RowChange } from './backfill-change.ts';
+import type { ChunkStatements, RowChange } from './backfill-change.ts';
 import { dollarQuote } from './dual-write-function.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
 import { type Key, keyAfter, keyColumns, keyOrder, keyUpTo, keyValues } from './range-key.ts';
@@ -8,9 +8,8 @@ import { searchPath } from './table-expressions.ts';
  * The procedure that walks a range of a table in chunks and commits each with its cursor. It is CALLed in slices, so
  * that no round trip stands between two chunks, and reads stop, rate and generation anew before every chunk.
  */
-export interface BackfillWork extends Omit<RowChange, 'set'> {
+export interface BackfillWork extends Omit<RowChange, 'set'>, ChunkStatements {
   key: Key;
-  change: ChunkChange;
 }
 
 /** How long a chunk waits for a row that someone else holds before it lets go of its own rows and is tried again. */
@@ -67,8 +66,11 @@ export function backfillProcedure(name: string, work: BackfillWork): string {
   const pick = (from: string): string =>
     `SELECT ${keyColumns(key, alias)} INTO ${place('hi').join(', ')} FROM ${table} WHERE ${from}${upTo('up')} ORDER BY ${keyOrder(key, alias, 'forward')} OFFSET zz.take - 1 LIMIT 1;`;
   const rest = (from: string): string => `SELECT count(*) INTO zz.took FROM ${table} WHERE ${from}${upTo('up')};`;
-  const change = (from: string): string =>
-    `${work.change(`${from}${upTo('hi')}`)} INTO zz.hit, zz.digest_before, zz.digest_after;`;
+  const change = (from: string): string => {
+    const range = `${from}${upTo('hi')}`;
+    const lock = work.lock === undefined ? '' : `${work.lock(range)} INTO zz.hit;\n      `;
+    return `${lock}${work.change(range)} INTO zz.hit, zz.digest_before, zz.digest_after;`;
+  };
   const body = `
 #variable_conflict use_column
 <<zz>>

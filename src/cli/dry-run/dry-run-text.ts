@@ -1,4 +1,4 @@
-import { counted } from '../../report/figures.ts';
+import { counted } from '../../messages/index.ts';
 import { oneLine } from '../../report/plain-text.ts';
 import type { ObservedTransaction } from '../../adapters/postgres/observed-database.ts';
 import type { DryRun, DryRunDatabase } from './dry-run.ts';

@@ -1,4 +1,5 @@
-import { count, span } from '../figures.ts';
+import { count } from '../../messages/index.ts';
+import { span } from '../figures.ts';
 import { oneLine } from '../plain-text.ts';
 import type { Section } from '../report-sections.ts';
 import type { BlueprintInput } from './blueprint-input.ts';

@@ -1,5 +1,5 @@
+import { count, counted } from '../../messages/index.ts';
 import type { Condition, Plan, Step } from '../../plan/index.ts';
-import { count, counted } from '../figures.ts';
 import { type BlueprintInput, type StepTable, tableName } from './blueprint-input.ts';
 import { lockWords, statementsOf, strongestLock } from './statement-locks.ts';
 

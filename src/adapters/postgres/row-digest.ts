@@ -1,0 +1,42 @@
+import { quoteIdentifier } from './identifier.ts';
+import { columnOfTable, type TableShape } from './table-shape.ts';
+
+/**
+ * The hash of one row's columns as SQL: a bigint, seeded by the row's key, so that two rows that exchange their values
+ * have other hashes than before. Each column has a seed of its own, which also stands for its NULL. A `bit_xor` over
+ * rows is the digest of a range; digests of ranges add up by `#`.
+ *
+ * Texts are hashed by their bytes and other types by their text, so that what a collation or `=` takes for the same
+ * (1.0 and 1.00, bob and BOB) differs here.
+ */
+export function rowHash(
+  shape: TableShape,
+  columns: { key: readonly string[]; values: readonly string[] },
+  alias: string,
+): string {
+  const hash = (name: string, seed: string | number): string =>
+    hashOf(columnOfTable(shape, name).type, `${alias}.${quoteIdentifier(name)}`, seed);
+  const values = columns.values.map((name, index) => `coalesce(${hash(name, index + 1)}, ${index + 1})`).join(' # ');
+  return columns.key.reduce((seed, name) => hash(name, seed), values);
+}
+
+/** From Postgres 18 on an UPDATE returns what it saw before as well. */
+const RETURNS_OLD = 180_000;
+export const returnsOld = (version: number): boolean => version >= RETURNS_OLD;
+
+/** What an UPDATE returns for its digests: the hash of each row as `zz_b` before (null where that isn't known) and `zz_a` after. */
+export function returning(shape: TableShape, columns: Parameters<typeof rowHash>[1], version: number): string {
+  const hash = (alias: string): string => rowHash(shape, columns, alias);
+  return returnsOld(version)
+    ? `WITH (OLD AS zz_old, NEW AS zz_new) ${hash('zz_old')} AS zz_b, ${hash('zz_new')} AS zz_a`
+    : `NULL::bigint AS zz_b, ${hash(quoteIdentifier(shape.table))} AS zz_a`;
+}
+
+/** Over rows of `zz_b` and `zz_a`: how many, and their digests. */
+export const DIGESTED = 'count(*) AS rows, bit_xor(zz_b) AS before_digest, bit_xor(zz_a) AS after_digest';
+
+function hashOf(type: string, value: string, seed: string | number): string {
+  if (/^(smallint|integer|bigint)$/.test(type)) return `hashint8extended(${value}, ${seed})`;
+  if (type === 'uuid') return `uuid_hash_extended(${value}, ${seed})`;
+  return `hashtextextended(${value}::text COLLATE "C", ${seed})`;
+}
