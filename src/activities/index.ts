@@ -1,4 +1,5 @@
 import type { Kind } from '../plan/index.ts';
+import { createAudit } from './audit.ts';
 import { backfill } from './backfill.ts';
 import { check } from './check.ts';
 import { ddl } from './ddl.ts';
@@ -42,6 +43,7 @@ export function createActivities(deps: Deps) {
     ...createRelease(deps),
     ...createDropDue(deps),
     ...createDeprecations(deps),
+    ...createAudit(deps),
     ...Object.fromEntries(
       Object.entries(effects).map(([kind, effect]) => [kind, runEffect(effect as unknown as Effect<Kind>, deps)]),
     ),
@@ -52,4 +54,5 @@ export type Activities = ReturnType<typeof createLifecycle> &
   ReturnType<typeof createLiveCheck> &
   ReturnType<typeof createRelease> &
   ReturnType<typeof createDropDue> &
-  ReturnType<typeof createDeprecations>;
+  ReturnType<typeof createDeprecations> &
+  ReturnType<typeof createAudit>;

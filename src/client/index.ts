@@ -1,5 +1,9 @@
 /** What services import: `import { Switchback, definePlan } from 'switchback'`. */
 export {
+  type AlteredRange,
+  type Audit,
+  type AuditedDecision,
+  type AuditedStep,
   type CheckedLock,
   type CheckedRun,
   type CheckedStatement,
@@ -21,12 +25,14 @@ export {
   type Receipt,
   type Refusal,
   RUN_STATUSES,
+  type RowAudit,
   type RunStatus,
   type Status,
   type StatusError,
   type StepCheck,
   type StepState,
   type StepStatus,
+  type Sureness,
   SwitchbackError,
 } from '../messages/index.ts';
 export { definePlan, type Plan, type PlanInput, type StepInput } from '../plan/index.ts';
@@ -44,6 +50,7 @@ export {
   type ThrottleOptions,
 } from './migration-handle.ts';
 export {
+  type AuditedKey,
   type Release,
   type StartedMigration,
   type StartOptions,

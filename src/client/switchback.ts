@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { Client, ConnectionLike } from '@temporalio/client';
 import { Client as TemporalClient } from '@temporalio/client';
-import { DEFAULT_TASK_QUEUE, type LiveCheck } from '../messages/index.ts';
+import { type Audit, DEFAULT_TASK_QUEUE, type LiveCheck } from '../messages/index.ts';
 import type { PlanInput } from '../plan/index.ts';
 import { type ConnectOptions, connectClient } from './connect.ts';
 import type { ClientContext, LedgerStatus } from './context.ts';
@@ -36,8 +37,19 @@ export interface Release {
   reason: string;
 }
 
+/** A row of a table, by the texts of its key's columns. */
+export interface AuditedKey {
+  database?: string | undefined;
+  schema?: string | undefined;
+  table: string;
+  /** Of a table with personal data: the hash by which the key was shown. The question stays in Temporal's history. */
+  key: readonly string[];
+}
+
 /** A database that is slow to answer, or doesn't, is told by the worker after seconds. */
 const CHECK_MS = 40_000;
+/** A row that is looked for by its hash takes a scan of its table. */
+const AUDIT_MS = 55_000;
 
 /**
  * Starts and steers migrations. One connection, to be closed in the end; it may be shared by all parts of a process.
@@ -134,6 +146,31 @@ export class Switchback implements AsyncDisposable {
       input: { name, by: options.by },
       taskQueue: options.taskQueue ?? this.#taskQueue,
       about: name,
+    });
+  }
+
+  /**
+   * What a migration changed and who decided; with a `row`, which migrations changed that row and how. Read by a worker
+   * from the ledgers: it needs no run that is alive.
+   * @throws SwitchbackError UnknownMigration, UsageInvalid, UnknownDatabase, KeyMissing; NoAnswer within 55 seconds
+   */
+  async audit(
+    name: string,
+    options: { row?: AuditedKey | undefined; taskQueue?: string | undefined } = {},
+  ): Promise<Audit> {
+    const { row } = options;
+    return askWorker<Audit>(this.#context, {
+      type: 'audit',
+      workflowId: `audit/${name}/${randomUUID()}`,
+      input: {
+        name,
+        ...(row !== undefined && {
+          row: { database: row.database ?? null, schema: row.schema ?? null, table: row.table, key: [...row.key] },
+        }),
+      },
+      taskQueue: options.taskQueue ?? this.#taskQueue,
+      about: name,
+      answerMs: AUDIT_MS,
     });
   }
 

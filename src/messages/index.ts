@@ -1,3 +1,4 @@
+export * from './audit.ts';
 export * from './counted.ts';
 export * from './decision.ts';
 export * from './deprecation.ts';

@@ -1,3 +1,3 @@
 export { interceptors } from './interceptors.ts';
 export { migration } from './migration.ts';
-export { check, deprecations, release } from './short.ts';
+export { audit, check, deprecations, release } from './short.ts';

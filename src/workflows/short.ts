@@ -1,10 +1,10 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { Released } from '../activities/release.ts';
-import type { LiveCheck, RecordedDeprecation } from '../messages/index.ts';
+import type { Audit, AuditQuestion, LiveCheck, RecordedDeprecation } from '../messages/index.ts';
 
-const { checkLive, releaseClaims, listDeprecations } = proxyActivities<
-  Pick<Activities, 'checkLive' | 'releaseClaims' | 'listDeprecations'>
+const { checkLive, releaseClaims, listDeprecations, readAudit } = proxyActivities<
+  Pick<Activities, 'checkLive' | 'releaseClaims' | 'listDeprecations' | 'readAudit'>
 >({
   startToCloseTimeout: '60s',
   retry: { maximumInterval: '5s' },
@@ -23,4 +23,9 @@ export async function release(input: { name: string; by: string }): Promise<Rele
 /** What is deprecated now, from the home ledger, which only workers know. */
 export async function deprecations(): Promise<RecordedDeprecation[]> {
   return listDeprecations();
+}
+
+/** Who changed what, from the ledgers of all databases, which only workers know. */
+export async function audit(question: AuditQuestion): Promise<Audit> {
+  return readAudit(question);
 }

@@ -1,0 +1,126 @@
+import type { AuditedDecision, AuditedStep } from '../../messages/index.ts';
+import { PII, type PiiLabel } from '../../plan/pii-label.ts';
+import type { Database } from './database.ts';
+import { instantOf } from './lineage-read.ts';
+import { piiOf } from './personal-tables.ts';
+
+/** A migration as the home ledger has it now. */
+export interface RegisteredMigration {
+  version: number;
+  epoch: number;
+  state: string;
+  owner: string;
+  requestedBy: string;
+  startedAt: string;
+  endedAt: string | null;
+}
+
+export async function registeredMigration(home: Database, name: string): Promise<RegisteredMigration | null> {
+  const [table] = await home.query("SELECT to_regclass('switchback.migrations')::text AS name");
+  if (table?.['name'] == null) return null;
+  const [row] = await home.query(
+    `SELECT version, epoch, state, owner, requested_by, to_json(started_at) #>> '{}' AS started, to_json(ended_at) #>> '{}' AS ended
+     FROM switchback.migrations WHERE migration = $1`,
+    [name],
+  );
+  if (row === undefined) return null;
+  return {
+    version: Number(row['version']),
+    epoch: Number(row['epoch']),
+    state: row['state'] ?? '',
+    owner: row['owner'] ?? '',
+    requestedBy: row['requested_by'] ?? '',
+    startedAt: instantOf(row['started']),
+    endedAt: row['ended'] === null || row['ended'] === undefined ? null : instantOf(row['ended']),
+  };
+}
+
+/** What the plans of all migrations say of personal data, by migration. */
+export async function planLabels(home: Database): Promise<ReadonlyMap<string, PiiLabel>> {
+  const rows = await home.query(
+    'SELECT migration, plan #>> $1 AS label FROM switchback.migrations WHERE plan #>> $1 IS NOT NULL',
+    [['metadata', 'labels', PII]],
+  );
+  return new Map(rows.map((row) => [row['migration'] ?? '', piiOf(row['label'])]));
+}
+
+/** Salts of all runs of a migration, the newest first. */
+export async function saltsOf(home: Database, name: string): Promise<string[]> {
+  const rows = await home.query(
+    'SELECT salt FROM switchback.salts WHERE migration = $1 ORDER BY version DESC, epoch DESC',
+    [name],
+  );
+  return rows.map((row) => row['salt'] ?? '');
+}
+
+/** The newest `max` decisions of all versions, oldest first, and how many there are. */
+export async function decisionsOf(
+  home: Database,
+  name: string,
+  max: number,
+): Promise<{ decisions: AuditedDecision[]; all: number }> {
+  const [counted] = await home.query('SELECT count(*) AS events FROM switchback.audit WHERE migration = $1', [name]);
+  const rows = await home.query(
+    `SELECT version, epoch, type, by, identity, data, to_json(at) #>> '{}' AS at FROM switchback.audit
+     WHERE migration = $1 ORDER BY id DESC LIMIT $2`,
+    [name, max],
+  );
+  const decisions = rows.map((row) => ({
+    at: instantOf(row['at']),
+    version: Number(row['version']),
+    epoch: Number(row['epoch']),
+    type: row['type'] ?? '',
+    by: row['by'] ?? null,
+    identity: row['identity'] ?? null,
+    data: JSON.parse(row['data'] ?? '{}') as Record<string, unknown>,
+  }));
+  return { decisions: decisions.toReversed(), all: Number(counted?.['events']) };
+}
+
+/** A step, with the expressions from which its columns follow. */
+export type StepWithExpressions = Omit<AuditedStep, 'derives'> & {
+  filled: { schema: string; table: string; expressions: Record<string, string> } | null;
+};
+
+/** Steps of one version and epoch that left a record here. */
+export async function auditedSteps(
+  database: Database,
+  { migration, version, epoch }: { migration: string; version: number; epoch: number },
+): Promise<StepWithExpressions[]> {
+  const rows = await database.query(
+    `SELECT step, phase, kind, state, coalesce(detail -> 'dualWrite', detail -> 'filled')::text AS filled,
+       to_json(intended_at) #>> '{}' AS intended, to_json(applied_at) #>> '{}' AS applied, to_json(undone_at) #>> '{}' AS undone
+     FROM switchback.steps WHERE migration = $1 AND version = $2 AND epoch = $3 ORDER BY intended_at, step`,
+    [migration, version, epoch],
+  );
+  const instant = (at: string | null | undefined): string | null =>
+    at === null || at === undefined ? null : instantOf(at);
+  return rows.map((row) => ({
+    database: database.name,
+    version,
+    epoch,
+    step: row['step'] ?? '',
+    phase: row['phase'] ?? '',
+    kind: row['kind'] ?? '',
+    state: row['state'] ?? '',
+    intendedAt: instantOf(row['intended']),
+    appliedAt: instant(row['applied']),
+    undoneAt: instant(row['undone']),
+    filled: filledOf(row['filled']),
+  }));
+}
+
+/** A dual write says it of its two sides, a backfill of the columns that it sets. */
+function filledOf(json: string | null | undefined): StepWithExpressions['filled'] {
+  if (json === null || json === undefined) return null;
+  const { schema, table, up, down, set } = JSON.parse(json) as {
+    schema?: string;
+    table?: string;
+    up?: Record<string, string>;
+    down?: Record<string, string> | null;
+    set?: Record<string, string>;
+  };
+  return typeof schema === 'string' && typeof table === 'string'
+    ? { schema, table, expressions: { ...set, ...up, ...down } }
+    : null;
+}
