@@ -1,13 +1,30 @@
 import type { DualWriteDetail } from '../adapters/postgres/dual-write-function.ts';
+import type { TableSyncDetail } from '../adapters/postgres/table-sync-shape.ts';
 import { StepLedger } from '../adapters/postgres/step-ledger.ts';
 import { type RunRef, SwitchbackError } from '../messages/index.ts';
 import type { StepOf } from '../plan/index.ts';
 import type { Deps } from './deps.ts';
 
-/** The dual write that a step names with `of`, as the ledger of its database knows it. */
-export async function dualWriteOf(deps: Deps, run: RunRef, of: StepOf<'dual-write'>): Promise<DualWriteDetail> {
+/** The dual write of one table that a step names with `of`, as the ledger of its database knows it. */
+export const dualWriteOf = (deps: Deps, run: RunRef, of: StepOf<'dual-write'>): Promise<DualWriteDetail> =>
+  inForce<DualWriteDetail>(deps, run, of, 'dualWrite');
+
+/** The same of a dual write between two tables; null where `of` is about one. */
+export const tableSyncOf = async (
+  deps: Deps,
+  run: RunRef,
+  of: StepOf<'dual-write'>,
+): Promise<TableSyncDetail | null> =>
+  of.from === undefined ? null : inForce<TableSyncDetail>(deps, run, of, 'tableSync');
+
+async function inForce<Detail>(
+  deps: Deps,
+  run: RunRef,
+  of: StepOf<'dual-write'>,
+  field: 'dualWrite' | 'tableSync',
+): Promise<Detail> {
   const record = await new StepLedger(deps.databases.get(of.database)).read({ run, step: of.id });
-  const detail = record?.detail['dualWrite'] as DualWriteDetail | undefined;
+  const detail = record?.detail[field] as Detail | undefined;
   if (record?.state === 'applied' && detail !== undefined) return detail;
   throw new SwitchbackError(
     'SchemaDrift',

@@ -2,8 +2,9 @@ import type { Database, Queryable } from '../adapters/postgres/database.ts';
 import type { RangeOwner } from '../adapters/postgres/range-ledger.ts';
 import { StepLedger, type StepKey } from '../adapters/postgres/step-ledger.ts';
 import { type Comparison, compareWithDualWrite, compareWithExpressions } from '../adapters/postgres/verify.ts';
+import { comparePairs } from '../adapters/postgres/table-sync-verify.ts';
 import type { SampleRow } from '../adapters/postgres/verify-rows.ts';
-import { dualWriteOf } from './dual-write-of.ts';
+import { dualWriteOf, refuseFields, tableSyncOf } from './dual-write-of.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
 import { type Mask, maskOf, type MaskedTable } from './masking.ts';
 
@@ -38,14 +39,20 @@ export async function verifyJob(
   { undo = false } = {},
 ): Promise<VerifyJob> {
   const database = deps.databases.get(of?.database ?? step.database ?? '');
-  const detail = of === null || undo ? null : await dualWriteOf(deps, run, of);
+  const pairs = of === null || undo ? null : await tableSyncOf(deps, run, of);
+  const detail = of === null || undo || of.from !== undefined ? null : await dualWriteOf(deps, run, of);
   const where = step.where ?? null;
+  if (pairs !== null) refuseFields('verify', step.id, { where: where !== null });
   const table = {
     database: database.name,
-    schema: detail?.schema ?? step.schema,
-    table: detail?.table ?? step.table ?? '',
+    schema: (pairs ?? detail)?.schema ?? step.schema,
+    table: pairs?.from.table ?? detail?.table ?? step.table ?? '',
   };
-  const mask = (): Promise<Mask> => maskOf(deps, run, table);
+  const mask = async (): Promise<Mask> => {
+    const found = await maskOf(deps, run, table);
+    // The rows of two tables that are kept in step are the same: what either hides is hidden.
+    return pairs === null || found.hides ? found : maskOf(deps, run, { ...table, table: pairs.to.table });
+  };
   return {
     database,
     ledger: new StepLedger(database),
@@ -55,9 +62,11 @@ export async function verifyJob(
     mask,
     showValues: step.showValues && !undo && !(await mask()).hides,
     compare: (session) =>
-      detail === null
-        ? compareWithExpressions(session, { ...table, expect: step.expect ?? {}, where })
-        : compareWithDualWrite(session, detail, where),
+      pairs !== null
+        ? comparePairs(session, pairs)
+        : detail === null
+          ? compareWithExpressions(session, { ...table, expect: step.expect ?? {}, where })
+          : compareWithDualWrite(session, detail, where),
   };
 }
 

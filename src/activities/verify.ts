@@ -6,10 +6,10 @@ import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
 import type { Comparison } from '../adapters/postgres/verify.ts';
 import { mismatch, type RowsFound, type SampleRow } from '../adapters/postgres/verify-rows.ts';
 import type { SwitchbackError } from '../messages/index.ts';
-import { refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectResult } from './effect.ts';
 import { startPacer } from './pacer.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
+import { compareAggregates } from './verify-aggregates.ts';
 import { type Passes, passesOf, type VerifyInput, verifyJob, type VerifyJob } from './verify-job.ts';
 import { verifyAcross } from './verify-across.ts';
 import { lookOver, type Pass, walkPass } from './verify-walk.ts';
@@ -22,18 +22,21 @@ const CAPPED_ROWS_MIN = 100;
 /** Compares row by row while writes go on; what was repaired is believed only after a whole pass without a difference. */
 export const verify: Effect<'verify'> = {
   async up(input, context) {
-    refuseUnsupported(input);
+    if (input.step.left !== undefined) return verifyAcross.up(input, context);
     const job = await verifyJob(input, context);
     const pacer = await startPacer(input, job.table, context);
     try {
       for (;;) {
         const ready = await untilFree(context, () => prepare(job));
         if ('note' in ready) return ready;
-        const seen = ready.walking ? null : await lookOver(job, ready.comparison, pacer, input, context);
+        const unequal = await compareAggregates(job, ready.comparison, input, context);
+        if (unequal !== null) context.report({ progress: null, note: unequal });
+        const known = ready.walking || unequal !== null;
+        const seen = known ? null : await lookOver(job, ready.comparison, pacer, input, context);
         const started = await untilFree(context, () => startPass(job, ready.comparison, seen, input));
         if ('note' in started) return started;
         await walkPass(job, started, pacer, input, context);
-        const ended = await endPass(job, started, input);
+        const ended = await endPass(job, started, unequal, input);
         if (ended instanceof Error) throw ended;
         if (ended !== null) return ended;
       }
@@ -55,12 +58,6 @@ export const verify: Effect<'verify'> = {
     });
   },
 };
-
-function refuseUnsupported({ step }: VerifyInput): void {
-  refuseFields('verify', step.id, {
-    aggregates: step.aggregates.length > 0,
-  });
-}
 
 /** Works out the comparison; `walking`: a pass is under way, whose ranges are there. */
 async function prepare(job: VerifyJob): Promise<{ comparison: Comparison; walking: boolean } | EffectResult> {
@@ -111,17 +108,23 @@ async function clean(
   return { note, progress: { done: checked, total: checked, perSecond: null, etaSeconds: 0 } };
 }
 
-async function cut(session: Queryable, job: VerifyJob, { shape, key }: Comparison, rows: number): Promise<void> {
+async function cut(
+  session: Queryable,
+  job: VerifyJob,
+  { shape, key, uppers: ends }: Comparison,
+  rows: number,
+): Promise<void> {
   const pieces = Math.min(CHUNKS_MAX, Math.ceil(rowsGuessed(shape) / rows));
   // Without a key the table is one range, which ends nowhere.
   const uppers = key === null ? [[]] : await cutTable(session, shape, key, Math.max(1, pieces));
-  await addRanges(session, job.owner, uppers, rows);
+  await addRanges(session, job.owner, ends === undefined ? uppers : await ends(session, uppers), rows);
 }
 
 /** The result of a clean pass, the error of one that can't become clean, or null: another pass has to follow. */
 async function endPass(
   job: VerifyJob,
   { comparison, pass }: Pass,
+  unequal: string | null,
   { step }: VerifyInput,
 ): Promise<EffectResult | SwitchbackError | null> {
   return job.database.transaction(async (session) => {
@@ -148,7 +151,7 @@ async function endPass(
       differing,
       checked,
       keys: sample.flatMap(({ key }) => (key.length === 0 ? [] : [mask.key(key)])).join(', '),
-      values: valuesOf(step, job.showValues, sample),
+      values: [valuesOf(step, job.showValues, sample), unequal ?? ''].filter((words) => words !== '').join('; '),
       hint: hintFor(step, pass, comparison),
       hold: step.onMismatch === 'hold',
     });

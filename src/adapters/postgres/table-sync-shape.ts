@@ -54,6 +54,8 @@ export interface SideShape extends SyncSide {
   pairKey: Key;
   /** Types without length or scale: what an assignment casts to before it applies them. */
   bases: ReadonlyMap<string, string>;
+  /** Collations, quoted and qualified, of the columns that have one. */
+  collations: ReadonlyMap<string, string>;
   /** The stored columns behind each generated one that is read. */
   generated: ReadonlyMap<string, readonly string[]>;
 }
@@ -65,8 +67,10 @@ export interface SyncShapes {
 
 export const isTableSync = (detail: object): detail is TableSyncDetail => 'ownership' in detail;
 
-const BASES = `SELECT attname, format_type(atttypid, -1) AS base FROM pg_attribute
-WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped`;
+const BASES = `
+SELECT a.attname, format_type(a.atttypid, -1) AS base, quote_ident(n.nspname) || '.' || quote_ident(c.collname) AS collation
+FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
+WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped`;
 
 export const actualName = ({ renamed }: Pick<SyncSide, 'renamed'>, name: string): string => renamed[name] ?? name;
 
@@ -101,6 +105,9 @@ async function readSide(session: Queryable, schema: string, side: SyncSide): Pro
     shape,
     pairKey: await pairKey(session, shape, side),
     bases: new Map(bases.map((row) => [row['attname'] ?? '', row['base'] ?? ''])),
+    collations: new Map(
+      bases.flatMap((row) => (row['collation'] == null ? [] : [[row['attname'] ?? '', row['collation']]])),
+    ),
     generated,
   };
 }

@@ -4,6 +4,7 @@ import { findDualWrites } from './dual-write.ts';
 import type { DualWriteDetail } from './dual-write-function.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
+import type { Place } from './range-ledger.ts';
 import { inSavepoint, referencedColumns } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 import { repairInPlace, type RepairStatement } from './verify-repair.ts';
@@ -31,6 +32,8 @@ export interface Comparison {
   repair: RepairStatement | null;
   /** Why rows that differ may stay as they are although the plan says `repair`, in words. */
   unrepaired: string;
+  /** The ends of the ranges of a walk, from those of `shape`; absent: they are the same. */
+  uppers?(session: Queryable, places: readonly Place[]): Promise<Place[]>;
 }
 /** A column with what it should hold, both as SQL over the row. */
 export interface ComparedColumn {
@@ -90,6 +93,24 @@ export async function compareWithDualWrite(
       ? 'a column of this dual write is out of use: rows can no longer be mended by its expressions'
       : 'rows whose new side a client wrote last are not repaired: only the old side can be compared with them, and deriving the new side from it would lose what the client wrote',
   };
+}
+
+/**
+ * The table as it should be, to select from in the place of `from`: columns that don't hold what they should have what is
+ * expected of them, in rows that differ.
+ */
+export function asExpected({ shape, from, differs, columns }: Comparison): string {
+  const alias = quoteIdentifier(shape.table);
+  const names = [...new Set(columns.map(({ name }) => name))];
+  const mended = names.map((name) => {
+    const whens = columns
+      .filter((column) => column.name === name)
+      .map(({ counts, expected }) => `WHEN ${differs} AND ${counts} THEN ${expected}`);
+    return `CASE ${whens.join(' ')} ELSE ${alias}.${quoteIdentifier(name)} END AS ${quoteIdentifier(name)}`;
+  });
+  const others = [...shape.columns.keys()].filter((name) => !names.includes(name));
+  const kept = others.map((name) => `${alias}.${quoteIdentifier(name)}`);
+  return `(SELECT ${[...kept, ...mended].join(', ')} FROM ${from}) AS ${alias}`;
 }
 
 const anyDiffers = (columns: readonly ComparedColumn[]): string =>
@@ -210,7 +231,7 @@ async function comparedColumns(
  * Types without an equality of their own, such as json, also inside arrays, domains and composites, are compared as
  * text. So are boxes and circles: their `=` is that of their areas.
  */
-async function hasEquality(session: Queryable, shape: TableShape, column: string): Promise<boolean> {
+export async function hasEquality(session: Queryable, shape: TableShape, column: string): Promise<boolean> {
   try {
     await inSavepoint(session, () =>
       session.query(`SELECT DISTINCT ${quoteIdentifier(column)} FROM ${quoteTable(shape.schema, shape.table)} LIMIT 0`),
