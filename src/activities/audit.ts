@@ -102,6 +102,7 @@ export async function readAudit(
     ranges,
     rangesLeftOut: count - ranges.length,
     row: row === undefined ? null : await auditRow(view, row, { plainKeys }),
+    places: Object.fromEntries(readable.map((database) => [database.name, database.place])),
     unread,
   };
 }

@@ -35,6 +35,8 @@ export interface Audit {
   /** As many ranges are left out: the oldest. */
   rangesLeftOut: number;
   row: RowAudit | null;
+  /** Where the databases are, as OpenLineage names them: never with credentials. */
+  places: Record<string, { namespace: string; database: string }>;
   /** Databases that could not be read, and why. */
   unread: { database: string; reason: string }[];
 }

@@ -25,14 +25,19 @@ export function labelledTable(text: string): LabelledTable | null {
   return { database: null, schema: match[1] === undefined ? null : unquoted(match[1]), table: unquoted(match[2]) };
 }
 
+/** The same with a database before it: `billing-db/customers`. */
+export function tableWithDatabase(text: string): LabelledTable | null {
+  const [, database = null, name = ''] = ENTRY.exec(text.trim()) ?? [];
+  const table = labelledTable(name);
+  return table === null ? null : { ...table, database };
+}
+
 /** Reads the value of `metadata.labels.pii`; null where it can't be read. */
 export function readPiiLabel(text: string): PiiLabel | null {
   if (text.trim() === 'true') return 'all';
-  const tables = text.split(BETWEEN_ENTRIES).map((entry) => {
-    const [, database = null, name = ''] = ENTRY.exec(entry.trim()) ?? [];
-    const table = labelledTable(name);
-    return table === null || RESERVED.includes(entry.trim().toLowerCase()) ? null : { ...table, database };
-  });
+  const tables = text
+    .split(BETWEEN_ENTRIES)
+    .map((entry) => (RESERVED.includes(entry.trim().toLowerCase()) ? null : tableWithDatabase(entry)));
   return tables.every((table) => table !== null) ? tables : null;
 }
 /** Whoever writes these means no table. */

@@ -139,6 +139,12 @@ export class Database implements Queryable {
     };
   }
 
+  /** Where it is, without credentials: `postgres://host:port` and the name that it has there. */
+  get place(): { namespace: string; database: string } {
+    const { host, port, database } = new pg.Client({ connectionString: this.#urls.url });
+    return { namespace: `postgres://${host.startsWith('/') ? 'localhost' : host}:${port}`, database: database ?? '' };
+  }
+
   async query(sql: string, values: readonly Value[] = []): Promise<Row[]> {
     return this.#withPooled((session) => session.query(sql, values));
   }

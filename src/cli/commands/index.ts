@@ -1,6 +1,7 @@
 import type { CommandMaker } from '../cli.ts';
 import { abort } from './abort.ts';
 import { approve } from './approve.ts';
+import { audit } from './audit.ts';
 import { check } from './check.ts';
 import { demo } from './demo.ts';
 import { dev } from './dev.ts';
@@ -39,5 +40,6 @@ export const COMMANDS: readonly CommandMaker[] = [
   throttle,
   release,
   report,
+  audit,
   worker,
 ];
