@@ -30,7 +30,9 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
   ): StepTable[] => (database === undefined || name === undefined ? [] : [{ database, schema, table: name, ...more }]);
   switch (step.uses) {
     case 'dual-write':
-      return table(step.database, step.schema, step.table, { needs: 'ownership', rows: true });
+      return [step.table, step.from?.table, step.to?.table].flatMap((name) =>
+        table(step.database, step.schema, name, { needs: 'ownership', rows: true }),
+      );
     case 'backfill':
     case 'verify': {
       const needs = step.uses === 'backfill' || step.onMismatch === 'repair' ? 'update' : 'select';
@@ -41,7 +43,10 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
         );
       if (step.of === undefined) return table(step.database, step.schema, step.table, { needs, rows: true });
       const of = plan.spec.phases.flatMap(({ steps }) => steps).find(({ id }) => id === step.of);
-      return of?.uses === 'dual-write' ? table(of.database, of.schema, of.table, { needs, rows: true }) : [];
+      if (of?.uses !== 'dual-write') return [];
+      return [of.table, of.from?.table, of.to?.table].flatMap((name) =>
+        table(of.database, of.schema, name, { needs, rows: true }),
+      );
     }
     case 'retire':
     case 'drop':

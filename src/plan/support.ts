@@ -22,10 +22,6 @@ interface FieldGap {
 export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { kind: 'move' },
 
-  { in: ['dual-write'], field: 'from', when: 'given' },
-  { in: ['dual-write'], field: 'to', when: 'given' },
-  { in: ['verify'], field: 'aggregates', when: 'filled' },
-  { in: ['verify'], field: 'showValues', when: 'true' },
   { in: ['flag'], field: 'stage', when: 'given' },
   { in: ['rollout'], field: 'ramp[].stage', when: 'given' },
   { in: ['rollout'], field: 'analysis', when: 'given' },

@@ -29,6 +29,9 @@ function stepFindings(step: Step, path: Path): Finding[] {
       ];
     }
     case 'dual-write':
+      // The same name on both sides is two columns where there are two tables.
+      if (step.from !== undefined)
+        return [...expressions(step.up, [...path, 'up']), ...expressions(step.down, [...path, 'down'])];
       return [...sideFindings(step.up, [...path, 'up']), ...sideFindings(step.down, [...path, 'down'])];
     case 'backfill':
       return [
@@ -40,6 +43,10 @@ function stepFindings(step: Step, path: Path): Finding[] {
       return [
         ...expressions(step.expect, [...path, 'expect']),
         ...expression(step.where, [...path, 'where']),
+        ...step.aggregates.flatMap(({ count, ...of }, index) => [
+          ...expressions(of, [...path, 'aggregates', index]),
+          ...(count === '*' ? [] : expression(count, [...path, 'aggregates', index, 'count'])),
+        ]),
         ...(['left', 'right'] as const).flatMap((side) => columnsFindings(step[side]?.columns, [...path, side])),
         ...throttleFindings(step, path),
       ];
@@ -58,7 +65,7 @@ const throttleFindings = ({ throttle: { sql } }: StepOf<'backfill' | 'verify'>, 
 const expression = (sql: string | undefined, path: Path): Finding[] =>
   sql === undefined ? [] : faults(expressionFault(sql), path);
 
-const expressions = (columns: Record<string, string> | undefined, path: Path): Finding[] =>
+const expressions = (columns: Readonly<Record<string, string | undefined>> | undefined, path: Path): Finding[] =>
   Object.entries(columns ?? {}).flatMap(([column, sql]) => expression(sql, [...path, column]));
 
 /** One side of a dual write is a function of the other: what reads its own result would change at every write. */

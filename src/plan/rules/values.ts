@@ -106,7 +106,9 @@ function kindFindings(step: Step, path: Path, draft: Draft): Finding[] {
     case 'rollout':
       return [...flagFindings(step.flag, path, draft), ...rampFindings(step.ramp, path)];
     case 'dual-write':
-      return sideFindings(step.up, step.down, path);
+      return step.from === undefined || step.to === undefined
+        ? sideFindings(step.up, step.down, path)
+        : tablesFindings({ from: step.from, to: step.to }, step, path);
     case 'backfill':
       return step.set === undefined
         ? leftOver(step, ['database', 'table', 'where'], path)
@@ -120,6 +122,39 @@ function kindFindings(step: Step, path: Path, draft: Draft): Finding[] {
     default:
       return [];
   }
+}
+
+type SyncSide = NonNullable<StepOf<'dual-write'>['from']>;
+
+/** A dual write between two tables: they are two, and their keys pair. */
+function tablesFindings(
+  { from, to }: { from: SyncSide; to: SyncSide },
+  step: StepOf<'dual-write'>,
+  path: Path,
+): Finding[] {
+  const [old, young] = [[from.key].flat(), [to.key].flat()];
+  const inKey = (direction: 'up' | 'down', key: readonly string[]): Finding[] =>
+    Object.keys(step[direction] ?? {})
+      .filter((name) => key.includes(name))
+      .map((name) =>
+        invalid(
+          [...path, direction, name],
+          'it is part of the key, which pairs the rows and is carried over by itself',
+          {
+            at: 'key',
+          },
+        ),
+      );
+  return [
+    ...(from.table === to.table ? [invalid([...path, 'to', 'table'], 'it is the old table itself')] : []),
+    ...(old.length === young.length
+      ? []
+      : [invalid([...path, 'to', 'key'], `it has ${young.length} columns where from.key has ${old.length}`)]),
+    ...notEmpty(step.up, [...path, 'up']),
+    ...notEmpty(step.down, [...path, 'down']),
+    ...inKey('up', young),
+    ...inKey('down', old),
+  ];
 }
 
 const notEmpty = (columns: object | undefined, path: Path): Finding[] =>
