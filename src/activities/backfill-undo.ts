@@ -1,5 +1,5 @@
 import { forgetRowErrors, isRowError, recordRowError } from '../adapters/postgres/backfill-errors.ts';
-import { closeBackfill, procedureName, versionOf } from '../adapters/postgres/backfill-plan.ts';
+import { closeBackfill, procedureName, returnsOld } from '../adapters/postgres/backfill-plan.ts';
 import { dropProcedure } from '../adapters/postgres/backfill-procedure.ts';
 import {
   halveImage,
@@ -18,7 +18,7 @@ import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { recordLineage } from '../adapters/postgres/lineage.ts';
 import { findKey } from '../adapters/postgres/range-key.ts';
 import { columnOfTable, readTableShape } from '../adapters/postgres/table-shape.ts';
-import { counted, SwitchbackError } from '../messages/index.ts';
+import { count, counted, SwitchbackError } from '../messages/index.ts';
 import { type Job, resultOf } from './backfill-job.ts';
 import type { EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
@@ -132,7 +132,7 @@ async function targetOf(
   if (key === null) throw new Error(`the key of ${quoteTable(schema, table)} is gone`);
   for (const column of columns) columnOfTable(shape, column);
   const there = marker !== null && shape.columns.has(marker) ? marker : null;
-  return { shape, key, columns, marker: there, version: await versionOf(session) };
+  return { shape, key, columns, marker: there, seesOld: await returnsOld(session) };
 }
 
 function add(tally: Tally, { rows, changed, gone, digests }: Restored): Tally {
@@ -164,9 +164,15 @@ async function finish(
       const entry = { ...owner, direction: 'down' as const, kind: 'backfill', object, lower: null, upper: null };
       await recordLineage(session, { ...entry, rows, requestedBy, digests: { before, after } });
     }
-    const kept = changed === 0 ? '' : `; ${counted(changed, 'row')} that clients have changed since kept their values`;
-    const lost = gone === 0 ? '' : `; ${counted(gone, 'row')} deleted or under another key by now`;
-    const note = `${counted(rows, 'row')} of ${counted(begun.rows, 'row')} changed hold what they held before${kept}${lost}`;
+    const kept =
+      changed === 0
+        ? ''
+        : `; ${counted(changed, 'row')} that clients have changed since ${changed === 1 ? 'keeps its' : 'keep their'} values`;
+    const lost =
+      gone === 0
+        ? ''
+        : `; ${counted(gone, 'row')} ${gone === 1 ? 'was' : 'were'} deleted or ${gone === 1 ? 'has' : 'have'} another key by now`;
+    const note = `${count(rows)} of ${counted(begun.rows, 'row')} hold again what they held${kept}${lost}`;
     await ledger.record(session, key, 'undone', { note });
     return { note, progress: { done: begun.total, total: begun.total, perSecond: null, etaSeconds: 0 } };
   });

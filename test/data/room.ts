@@ -37,9 +37,13 @@ export interface DataRoom {
 const parse = <K extends Kind>(uses: K, step: Record<string, unknown>): StepOf<K> =>
   stepKinds[uses].parse({ uses, ...step }) as StepOf<K>;
 
-/** A database of its own, with a ledger and the statements of `sql` run, that ends with the test. */
-export async function dataRoom(sql: string): Promise<DataRoom> {
-  const fresh = await freshDatabase('data');
+/**
+ * A database of its own, with a ledger and the statements of `sql` run, that ends with the test.
+ *
+ * @param postgresUrl of another server than that of the run
+ */
+export async function dataRoom(sql: string, postgresUrl?: string): Promise<DataRoom> {
+  const fresh = await freshDatabase('data', postgresUrl);
   const bench = await effectBench(fresh.url);
   onTestFinished(() => bench.close());
   const database = bench.databases.get('app');

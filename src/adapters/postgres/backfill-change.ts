@@ -1,7 +1,7 @@
 import { keepImages } from './before-images.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import type { RangeOwner } from './range-ledger.ts';
-import { DIGESTED, returning, returnsOld, rowHash } from './row-digest.ts';
+import { DIGESTED, returning, rowHash } from './row-digest.ts';
 import type { TableShape } from './table-shape.ts';
 
 /** What a backfill writes into which rows of a table. */
@@ -25,8 +25,8 @@ export type ChunkChange = (range: string) => string;
 export interface InPlace {
   /** The columns of the key; none for a small table that is changed as a whole. */
   key: readonly string[];
-  /** As `server_version_num`: from 18 on an UPDATE can return what it saw before. */
-  version: number;
+  /** Whether an UPDATE can return what it saw before: see `seesOld`. */
+  seesOld: boolean;
   /** Whose before-images are kept; null: none are. */
   preserve: RangeOwner | null;
 }
@@ -50,13 +50,13 @@ export function changeInPlace(change: RowChange, how: InPlace): ChunkStatements 
   const values = Object.keys(change.set);
   const { shape } = change;
   const columns = { key: how.key, values };
-  const returned = returning(shape, columns, how.version);
+  const returned = returning(shape, columns, how.seesOld);
   if (how.preserve === null)
     return {
       change: (range) => `WITH zz_changed AS (${updateRows(change)} AND ${range} RETURNING ${returned}) ${ANSWER}`,
     };
   const images = `, zz_images AS (${keepImages(how.preserve, how.key.length, values.length)})`;
-  if (!returnsOld(how.version)) return lockedFirst(change, columns, images);
+  if (!how.seesOld) return lockedFirst(change, columns, images);
   const kept = [
     ...texts('zz_k', 'zz_old', how.key),
     ...texts('zz_o', 'zz_old', values),
@@ -68,7 +68,7 @@ export function changeInPlace(change: RowChange, how: InPlace): ChunkStatements 
   };
 }
 
-/** Without `RETURNING old` rows are locked, then read as they are now, then changed. */
+/** Without a `RETURNING old` to rely on, rows are locked, then read as they are now, then changed. */
 function lockedFirst(
   change: RowChange,
   { key, values }: { key: readonly string[]; values: readonly string[] },

@@ -63,7 +63,11 @@ export async function planBackfill(
   }
   if (wish.where !== null) await referencedColumns(session, shape, wish.where, 'where');
   const row = { shape, set: wish.set, marker: wish.marker, where: wish.where };
-  const how = { key: (key ?? []).map(({ name }) => name), version: await versionOf(session), preserve: wish.preserve };
+  const how = {
+    key: (key ?? []).map(({ name }) => name),
+    seesOld: await seesOld(session, shape, wish.marker),
+    preserve: wish.preserve,
+  };
   if (key === null) {
     if (wish.preserve !== null)
       throw keyMissing(shape, 'no primary key and no unique index over NOT NULL columns to restore rows by (preserve)');
@@ -93,10 +97,26 @@ export async function planBackfill(
   };
 }
 
-/** As `server_version_num`: 180000 for 18.0. */
-export async function versionOf(session: Queryable): Promise<number> {
-  const [row] = await session.query("SELECT current_setting('server_version_num') AS version");
-  return Number(row?.['version']);
+/** From Postgres 18 on an UPDATE can return what it saw before. */
+export async function returnsOld(session: Queryable): Promise<boolean> {
+  const [row] = await session.query("SELECT current_setting('server_version_num')::int >= 180000 AS there");
+  return row?.['there'] === 't';
+}
+
+/**
+ * Whether `RETURNING old` is what the UPDATE has replaced. Where a BEFORE UPDATE row trigger runs and a client has
+ * written the row since the statement began, it is what the statement saw at first (seen on Postgres 18.4). Under a
+ * dual write such a row is left alone: the client's write has set its marker.
+ */
+async function seesOld(session: Queryable, { oid }: TableShape, marker: string | null): Promise<boolean> {
+  if (!(await returnsOld(session))) return false;
+  if (marker !== null) return true;
+  const [row] = await session.query(
+    `SELECT EXISTS (SELECT FROM pg_trigger t WHERE (t.tgrelid = $1::oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree($1::oid)))
+       AND t.tgtype & 3 = 3 AND t.tgtype & 16 <> 0 AND t.tgenabled <> 'D') AS triggered`,
+    [oid],
+  );
+  return row?.['triggered'] === 'f';
 }
 
 const revoke = (procedure: string): string =>

@@ -22,8 +22,8 @@ export interface ImageTarget {
   columns: readonly string[];
   /** The marker of the dual write that the backfill is `of`, where it is still there. */
   marker: string | null;
-  /** As `server_version_num`. */
-  version: number;
+  /** Whether an UPDATE returns what it saw before. */
+  seesOld: boolean;
 }
 export interface Image {
   id: string;
@@ -99,7 +99,7 @@ export async function restoreImage(session: Queryable, target: ImageTarget, imag
     set.push(`${quoteIdentifier(marker)} = ${own(marker)} + 1`);
     ours.push(`${own(marker)} > 1`);
   }
-  const returned = returning(shape, { key: key.map(({ name }) => name), values: columns }, target.version);
+  const returned = returning(shape, { key: key.map(({ name }) => name), values: columns }, target.seesOld);
   await session.query(`SET LOCAL search_path = ${searchPath(shape.schema)}`);
   const [row] = await session.query(
     `WITH zz_image AS MATERIALIZED (${imageRows(key.length, columns.length)}),

@@ -20,14 +20,13 @@ export function rowHash(
   return columns.key.reduce((seed, name) => hash(name, seed), values);
 }
 
-/** From Postgres 18 on an UPDATE returns what it saw before as well. */
-const RETURNS_OLD = 180_000;
-export const returnsOld = (version: number): boolean => version >= RETURNS_OLD;
-
-/** What an UPDATE returns for its digests: the hash of each row as `zz_b` before (null where that isn't known) and `zz_a` after. */
-export function returning(shape: TableShape, columns: Parameters<typeof rowHash>[1], version: number): string {
+/**
+ * What an UPDATE returns for its digests: the hash of each row as `zz_b` before and `zz_a` after. `seesOld`: whether its
+ * `RETURNING old` is to be had and to be believed; where it isn't, `zz_b` is null.
+ */
+export function returning(shape: TableShape, columns: Parameters<typeof rowHash>[1], seesOld: boolean): string {
   const hash = (alias: string): string => rowHash(shape, columns, alias);
-  return returnsOld(version)
+  return seesOld
     ? `WITH (OLD AS zz_old, NEW AS zz_new) ${hash('zz_old')} AS zz_b, ${hash('zz_new')} AS zz_a`
     : `NULL::bigint AS zz_b, ${hash(quoteIdentifier(shape.table))} AS zz_a`;
 }
