@@ -50,7 +50,8 @@ function connections({ activeConnections, hiddenSessions }: Pressure, max: numbe
       verdict: 'no answer',
       words: `the worker's role may not see what ${hiddenSessions} sessions do (${NEEDS_MONITOR})`,
     };
-  return judged(activeConnections <= max, `${activeConnections} connections are active, ${max} allowed`);
+  const words = activeConnections === 1 ? '1 connection is active' : `${activeConnections} connections are active`;
+  return judged(activeConnections <= max, `${words}, ${max} allowed`);
 }
 
 function deadRows({ deadRows: dead, liveRows: live }: Pressure): Reading {
