@@ -44,17 +44,23 @@ export const verify = z
       .describe('Puts values of differing rows into the report; without it only keys.'),
     aggregates: z
       .array(
-        z.strictObject({
-          sum: sqlText.optional(),
-          count: sqlText.optional(),
-          min: sqlText.optional(),
-          max: sqlText.optional(),
-          by: sqlText.optional(),
-        }),
+        z
+          .strictObject({
+            sum: sqlText.optional(),
+            count: sqlText.optional(),
+            min: sqlText.optional(),
+            max: sqlText.optional(),
+            by: sqlText.optional(),
+          })
+          .refine(({ by: _by, ...figures }) => Object.values(figures).some((figure) => figure !== undefined), {
+            error: 'at least one of `sum`, `count`, `min`, `max`',
+          }),
       )
       .default([])
-      .describe('Sums and counts by group that must agree too.'),
-    chunk: chunk.prefault({ rows: 50_000 }).describe('How much is compared in one statement.'),
+      .describe('Figures by group that are compared first.'),
+    chunk: chunk
+      .prefault({ rows: 50_000 })
+      .describe('`rows`: how large the pieces are that are repaired in one transaction.'),
     throttle: throttle.prefault({}).describe('When to slow down.'),
   })
   .refine(
