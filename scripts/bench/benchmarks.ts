@@ -3,6 +3,7 @@ import type { Benchmark } from './benchmark.ts';
 import { MANY_AT_ONCE, STEP_OVERHEAD } from './engine.ts';
 import { DUAL_WRITE_COST, FOREGROUND } from './foreground.ts';
 import { HISTORY, IDLE, RECOVERY } from './long-runs.ts';
+import { VERIFY_ACROSS } from './verify-across.ts';
 import { VERIFY } from './verify.ts';
 
 /** All benchmarks, in the order of the table. */
@@ -11,6 +12,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   FOREGROUND,
   DUAL_WRITE_COST,
   VERIFY,
+  VERIFY_ACROSS,
   STEP_OVERHEAD,
   MANY_AT_ONCE,
   IDLE,

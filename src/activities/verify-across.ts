@@ -26,6 +26,11 @@ import { giveUpSoon, untilFree } from './until-free.ts';
 
 /** So many pieces a table is cut into at most; a piece of a larger table has more rows than `chunk.rows`. */
 const CHUNKS_MAX = 10_000;
+/**
+ * A table of so many rows is first compared as a whole: one scan in the order of the heap, which may use several
+ * processes, takes two thirds of the time of the same rows by the key's index. It is cut only where it differs.
+ */
+const WHOLE_ROWS_MAX = 2_000_000;
 /** Suspects that wait for the end of the pass at most; more are judged under way. */
 const SUSPECTS_MAX = 10_000;
 /** Tables that can't be cut into ranges are compared in one statement, up to so many rows. */
@@ -62,19 +67,18 @@ export const verifyAcross: Effect<'verify'> = {
 };
 
 /** Finds the pass under way, or cuts the table for a new one. */
-async function startPass(job: Job, { step }: Input): Promise<{ pair: Pair; pass: number } | EffectResult> {
+async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: number } | EffectResult> {
+  const { step } = input;
   const pair = await pairOf(job);
   if (pair.unsorted !== null && pair.rowsGuessed > UNSORTED_ROWS_MAX) throw unwalkable(step.id, pair.unsorted);
   if (step.onMismatch === 'repair') assertRepairable(pair, step.id);
-  const rows = rowsGuessed(pair.left.shape);
-  const chunks = Math.max(1, Math.min(CHUNKS_MAX, Math.ceil(rows / step.chunk.rows)));
   return job.databases.right.transaction(async (session) => {
     const record = await job.ledgers.right.enter(session, job.key);
     if (record.state === 'applied') return { note: record.note ?? 'verified before', progress: null };
     await giveUpSoon(session);
     const known = passesOf(record.detail);
     if ((await listRanges(session, job.owner)).length > 0) return { pair, pass: known.passes };
-    const places = pair.unsorted === null ? await cutLeft(job, pair, chunks) : [];
+    const places = asWhole(pair, input) ? [] : await cutLeft(job, pair, step.chunk.rows);
     // The last range has no end, and the first no beginning: keys beyond either end of the left side count too.
     await addRanges(session, job.owner, [...places.slice(0, -1), []], step.chunk.rows);
     await removeSuspects(session, job.owner, null);
@@ -85,8 +89,15 @@ async function startPass(job: Job, { step }: Input): Promise<{ pair: Pair; pass:
   });
 }
 
-const cutLeft = (job: Job, { left }: Pair, chunks: number): Promise<Place[]> =>
-  job.databases.left.transaction((session) => cutTable(session, left.shape, left.key, chunks));
+const asWhole = (pair: Pair, { step, throttle }: Input): boolean => {
+  const capped = (throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null) !== null;
+  return pair.unsorted !== null || (pair.rowsGuessed <= WHOLE_ROWS_MAX && !capped && !step.chunk.fixed);
+};
+
+function cutLeft(job: Job, { left }: Pair, rows: number): Promise<Place[]> {
+  const pieces = Math.max(1, Math.min(CHUNKS_MAX, Math.ceil(rowsGuessed(left.shape) / rows)));
+  return job.databases.left.transaction((session) => cutTable(session, left.shape, left.key, pieces));
+}
 
 const unwalkable = (step: string, why: string): SwitchbackError =>
   new SwitchbackError(
@@ -119,11 +130,10 @@ async function walkPass(
   const progress = new BackfillProgress(pair.rowsGuessed);
   const ranges = await listRanges(job.databases.right, job.owner);
   for (const range of ranges) progress.note(range, performance.now());
-  const { left, right } = job.wishes;
-  const [leftPacer, rightPacer] = [await startPacer(input, left, context), await startPacer(input, right, context)];
+  const pacers = await startPacers(job, input, context);
   const walk: PassWalk = {
     ...{ job, pair, input, context, progress, note: `pass ${pass}` },
-    pacers: { left: leftPacer, right: rightPacer },
+    pacers,
     suspects: 0,
   };
   let recorded: Promise<void> = Promise.resolve();
@@ -138,8 +148,18 @@ async function walkPass(
     await recorded;
   } finally {
     await recorded.catch(() => undefined);
-    await Promise.all([leftPacer.close(), rightPacer.close()]);
+    await Promise.all([pacers.left.close(), pacers.right.close()]);
   }
+}
+
+/** One for each side, which has its own load; where one can't start the other ends. */
+async function startPacers({ wishes }: Job, input: Input, context: EffectContext): Promise<Both<Pacer>> {
+  const both = [startPacer(input, wishes.left, context), startPacer(input, wishes.right, context)] as const;
+  const started = await Promise.allSettled(both);
+  if (started.some(({ status }) => status === 'rejected'))
+    for (const one of started) if (one.status === 'fulfilled') await one.value.close();
+  const [left, right] = await Promise.all(both);
+  return { left, right };
 }
 
 /** Compares what is left of a range. Answers with what writes its last piece down. */

@@ -1,7 +1,6 @@
 import { type Form, formOf } from './across-form.ts';
-import { type TypeFacts, typesOf } from './across-types.ts';
+import type { TypeFacts } from './across-types.ts';
 import type { Queryable } from './database.ts';
-import { quoteIdentifier } from './identifier.ts';
 import { findKey, type Key, type KeyColumn, keyMissing } from './range-key.ts';
 import type { TableShape } from './table-shape.ts';
 
@@ -31,26 +30,24 @@ FROM unnest($2::text[], $3::text[]) WITH ORDINALITY k (name, other, ord)
 WHERE d.datname = current_database() ORDER BY k.ord`;
 
 /** Finds a side's key: the one that the plan names, or the table's own. Throws `KeyMissing`. */
-export async function readSideKey(
+export async function findSideKey(
   session: Queryable,
   shape: TableShape,
-  from: string,
   wanted: readonly string[] | null,
-): Promise<SideKey> {
+): Promise<Key> {
   const key = await findKey(session, shape, wanted);
   if (key === null) throw keyMissing(shape, 'no primary key and no unique index over NOT NULL columns');
-  const alias = quoteIdentifier(shape.table);
-  const types = await typesOf(
-    session,
-    from,
-    key.map(({ name }) => `${alias}.${quoteIdentifier(name)}`),
-  );
+  return key;
+}
+
+/** What the order of each column of a key depends on. */
+export async function readOrders(session: Queryable, shape: TableShape, key: Key): Promise<(string | null)[]> {
   const rows = await session.query(COLLATIONS, [
     shape.oid,
     key.map(({ name }) => name),
     key.map(({ collation }) => collation),
   ]);
-  return { key, types, orders: rows.map((row) => orderOf(row['of_column'] ?? null, row['of_database'] ?? '{}')) };
+  return rows.map((row) => orderOf(row['of_column'] ?? null, row['of_database'] ?? '{}'));
 }
 
 interface CatalogRow {

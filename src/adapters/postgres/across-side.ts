@@ -1,6 +1,6 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { type Form, formOf, type FormedColumn, type HashWay, keyHash, PROBE, rowHash } from './across-form.ts';
-import { pairKeys, readSideKey, type SideKey } from './across-key.ts';
+import { findSideKey, pairKeys, readOrders, type SideKey } from './across-key.ts';
 import { type TypeFacts, typesOf } from './across-types.ts';
 import type { Queryable } from './database.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
@@ -68,10 +68,13 @@ export async function readPair(
   wishes: { left: SideWish; right: SideWish },
   options: { expressions: boolean } = { expressions: true },
 ): Promise<Pair> {
-  const [left, right] = await Promise.all([
+  const both = [
     readHalf(sessions.left, wishes.left, 'left', options.expressions),
     readHalf(sessions.right, wishes.right, 'right', options.expressions),
-  ]);
+  ] as const;
+  // Neither runs on when the caller ends the transactions.
+  await Promise.allSettled(both);
+  const [left, right] = await Promise.all(both);
   const keys = pairKeys(left, right);
   const way: HashWay = { native: left.hashes === right.hashes, sameEncoding: left.encoding === right.encoding };
   const forms = left.columns.map(({ alias, type }) => {
@@ -126,19 +129,19 @@ async function readHalf(
   const [probe] = await session.query(PROBE);
   const keys = typeof key === 'string' ? [key] : (key ?? null);
   for (const column of keys ?? []) columnOfTable(shape, column);
-  const sideKey = await readSideKey(session, shape, from, keys);
-  const types = await typesOf(
-    session,
-    from,
-    wanted.map(({ sql }) => sql),
-  );
+  const found = await findSideKey(session, shape, keys);
+  const keyNames = found.map((column) => `${alias}.${quoteIdentifier(column.name)}`);
+  const types = await typesOf(session, from, [...keyNames, ...wanted.map(({ sql }) => sql)]);
+  const orders = await readOrders(session, shape, found);
   await session.query('SET LOCAL search_path = pg_catalog');
   return {
-    ...sideKey,
+    key: found,
+    types: types.slice(0, found.length),
+    orders,
     shape,
     from,
     wanted: keys,
-    columns: wanted.map((column, index) => ({ ...column, type: types[index] as TypeFacts })),
+    columns: wanted.map((column, index) => ({ ...column, type: types[found.length + index] as TypeFacts })),
     hashes: probe?.['hashes'] ?? '',
     encoding: probe?.['encoding'] ?? '',
   };
