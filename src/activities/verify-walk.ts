@@ -31,8 +31,8 @@ const STATEMENT_TARGET_MS = 1_000;
 const STATEMENT_MAX_MS = 2_000;
 /** The same of a step that gives way to others. */
 const GENTLE_TARGET_MS = 200;
-/** The first statement reads so much of the table: a server does that in the time above, unless it is busy. */
-const FIRST_BYTES = 2_000_000_000;
+/** The first statement reads so much of the table: many a server does that in the time above, and no other loses more. */
+const FIRST_BYTES = 4_000_000_000;
 /** Under a cap a statement takes the rows of this time, so that it never runs far ahead of the cap. */
 const CAPPED_SECONDS = 0.5;
 
@@ -56,6 +56,8 @@ export async function lookOver(
   await pacer.untilMoving((note) => context.report({ progress: null, note }));
   const pace = pacer.now();
   if (shape.bytes > FIRST_BYTES || rowsAllowed(pace) < rowsGuessed(shape) || pace.rest > 0) return null;
+  const progress = { done: 0, total: rowsGuessed(shape), perSecond: null, etaSeconds: null };
+  context.report({ progress, note: pace.note });
   const whole: Between = { lower: null, upper: null };
   try {
     const found = await untilFree(context, () =>
