@@ -61,7 +61,11 @@ async function walking(name: string, throttle: Record<string, unknown>, more = '
     signal: stop.signal,
     databases,
     onNote: (note) => {
-      for (const one of waiting) if (one.pattern.test(note)) one.found(note);
+      for (const one of waiting) {
+        if (!one.pattern.test(note)) continue;
+        waiting.delete(one);
+        one.found(note);
+      }
     },
   });
   const ended = backfill.up(bench.input(step), context).then(({ note }) => note);
@@ -111,15 +115,26 @@ test('a replica that has stopped: not a row is written, nothing is held, and it 
   expect(await walk.ended).toContain('3,000 rows changed');
 });
 
-test('a walk that stands still ends at once when it is aborted', async () => {
+test('a replica that stops in mid-walk: after the chunk under way nothing is written or held, and an abort ends it at once', async () => {
+  const walk = await walking('halfway', { maxReplicaLag: '5s', maxRowsPerSecond: 300 });
+  await until(primary, 'SELECT id FROM public.halfway WHERE a = 1 LIMIT 1');
   await servers.stopStandby();
   onTestFinished(() => servers.startStandby());
-  const walk = await walking('aborted', { maxReplicaLag: '5s' });
   await walk.noted(/stands still/);
+  await until(
+    primary,
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL%' AND state = 'idle'",
+  );
+  const done = await walk.done();
+  expect(done).toBeGreaterThan(0);
+  expect(done).toBeLessThan(ROWS);
+  expect(await heldBy('halfway')).toEqual([]);
+  await walk.noted(/stands still/);
+  expect(await walk.done()).toBe(done);
   walk.abort('enough');
   await expect(walk.ended).rejects.toThrow('enough');
-  expect(await walk.done()).toBe(0);
-  expect(await primary.query("SELECT FROM switchback.budget WHERE migration = 'aborted'")).toEqual([]);
+  expect(await walk.done()).toBe(done);
+  expect(await primary.query("SELECT FROM switchback.budget WHERE migration = 'halfway'")).toEqual([]);
 });
 
 test('an autovacuum to prevent wraparound: the walk stands still until it has ended', async () => {

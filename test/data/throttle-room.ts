@@ -21,3 +21,18 @@ export function noted(pacer: Pacer, pattern: RegExp | null): Promise<string | nu
   pacer.onChange(look);
   return promise;
 }
+
+/** Caps of the chunks in `public.chunks`, one after the other, each told once until another one follows. */
+export async function ratesInForce(queryable: Queryable): Promise<(number | null)[]> {
+  const rows = await queryable.query('SELECT rate FROM public.chunks ORDER BY n');
+  const rates = rows.map(({ rate }) => (rate === null || rate === undefined ? null : Number(rate)));
+  return rates.filter((rate, at) => at === 0 || rate !== rates[at - 1]);
+}
+
+/** Notes each chunk of `users`: the cap in force for the ranges, and its rows. */
+export const CHUNKS = `
+CREATE TABLE public.chunks (n int GENERATED ALWAYS AS IDENTITY, rate float8, rows int);
+CREATE FUNCTION public.note_chunk() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+  INSERT INTO public.chunks (rate, rows) SELECT (SELECT max(rows_per_second) FROM switchback.ranges WHERE state = 'open'), count(*) FROM changed;
+  RETURN NULL; END $$;
+CREATE TRIGGER note_chunk AFTER UPDATE ON public.users REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_chunk()`;
