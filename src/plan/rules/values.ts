@@ -149,7 +149,7 @@ function tablesFindings(
     ...(from.table === to.table ? [invalid([...path, 'to', 'table'], 'it is the old table itself')] : []),
     ...(old.length === young.length
       ? []
-      : [invalid([...path, 'to', 'key'], `it has ${young.length} columns where from.key has ${old.length}`)]),
+      : [invalid([...path, 'to', 'key'], `it takes as many columns as from.key: ${old.length}, not ${young.length}`)]),
     ...notEmpty(step.up, [...path, 'up']),
     ...notEmpty(step.down, [...path, 'down']),
     ...inKey('up', young),
