@@ -32,7 +32,10 @@ test('what a role’s clients are limited to doesn’t end a session of ours tha
     const found = await database.session((session) =>
       session.query('SELECT name, setting FROM pg_settings WHERE name = ANY ($1) ORDER BY name', [LIMITS]),
     );
-    expect(found).toEqual(LIMITS.map((limit) => ({ name: limit, setting: '0' })));
+    const pooled = await database.query('SELECT name, setting FROM pg_settings WHERE name = ANY ($1) ORDER BY name', [
+      LIMITS,
+    ]);
+    expect([found, pooled]).toEqual(Array(2).fill(LIMITS.map((limit) => ({ name: limit, setting: '0' }))));
   } finally {
     await Promise.all([settings.close(), database.close()]);
   }

@@ -48,8 +48,9 @@ export interface Client {
   isWaitedFor(): Promise<void>;
 }
 
-export async function clientOf(room: Pick<DataRoom, 'url' | 'database'>): Promise<Client> {
-  const client = new pg.Client({ connectionString: room.url, application_name: 'client' });
+/** @param options settings of its session, as the startup parameter has them */
+export async function clientOf(room: Pick<DataRoom, 'url' | 'database'>, options = ''): Promise<Client> {
+  const client = new pg.Client({ connectionString: room.url, application_name: 'client', options });
   client.on('error', () => undefined);
   await client.connect();
   onTestFinished(() => client.end().catch(() => undefined));

@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { Databases } from '../../src/adapters/postgres/database.ts';
-import { type EffectBench, effectBench } from '../harness/effect-context.ts';
+import { effectBench } from '../harness/effect-context.ts';
 import { transactionPooler } from '../harness/transaction-pooler.ts';
 import { chain, schemaOf, splitSteps } from '../data/chain.ts';
 import { type DataRoom, dataRoom } from '../data/room.ts';
+import { byWayOf } from './ways.ts';
 
 const PEOPLE = `CREATE TABLE users (id bigint PRIMARY KEY, full_name text NOT NULL, note text);
   INSERT INTO users SELECT i, CASE i % 3 WHEN 0 THEN 'Solo' || i ELSE 'Ada Lovelace' || i END FROM generate_series(1, 1000) i; ANALYZE users`;
@@ -32,13 +32,6 @@ async function giveSettings(room: DataRoom): Promise<void> {
 }
 const CONNECTIONS = { connections: 3, ignores: ['options'] };
 
-/** The bench with another way to the same database. */
-function by(bench: EffectBench, urls: { url: string; directUrl?: string }): EffectBench {
-  const databases = new Databases({ app: urls });
-  onTestFinished(() => databases.close());
-  return { ...bench, databases, context: (options) => bench.context({ databases, ...options }) };
-}
-
 test.each(['with directUrl', 'without directUrl'])(
   'must pass 19. a pooler in transaction mode, %s: up and back with clients beside, every row once, no session relied on',
   async (how) => {
@@ -46,7 +39,7 @@ test.each(['with directUrl', 'without directUrl'])(
     await giveSettings(room);
     const before = await schemaOf(room.bench);
     const pooler = await transactionPooler(room.url, CONNECTIONS);
-    const bench = by(room.bench, { url: pooler.url, ...(how === 'with directUrl' && { directUrl: room.url }) });
+    const bench = byWayOf(room.bench, { url: pooler.url, ...(how === 'with directUrl' && { directUrl: room.url }) });
     const migration = chain(bench, splitSteps());
     await migration.up(['columns', 'sync']);
     await room.query(`CREATE TABLE public.filled (id bigint);

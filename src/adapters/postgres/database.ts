@@ -37,6 +37,9 @@ const SETTINGS: Readonly<Record<string, string>> = {
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
   extra_float_digits: '1',
+  bytea_output: 'hex',
+  quote_all_identifiers: 'off',
+  standard_conforming_strings: 'on',
   statement_timeout: '0',
   default_transaction_read_only: 'off',
   // A chunk must see rows as they are when it changes them, whatever the database or role is set to.
@@ -51,7 +54,7 @@ const NO_LIMITS: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
 };
-/** The same, of Postgres 17 and later: older ones refuse a connection that names it. */
+/** The same, of Postgres 17 and later: older ones refuse a connection that names it, so it is set in the session. */
 const NO_TRANSACTION_TIMEOUT = `CASE WHEN current_setting('server_version_num')::int >= 170000
   THEN set_config('transaction_timeout', '0', false) END`;
 const SESSION_SETTINGS = Object.entries({ ...NO_LIMITS, ...SETTINGS })
@@ -108,6 +111,8 @@ export class Database implements Queryable {
   readonly personal: readonly LabelledTable[];
   readonly #urls: DatabaseUrls;
   readonly #pool: pg.Pool;
+  /** Pooled connections that have no limit on their transactions. */
+  readonly #unlimited = new WeakSet<pg.PoolClient>();
 
   constructor(name: string, urls: DatabaseUrls) {
     this.name = name;
@@ -218,7 +223,10 @@ export class Database implements Queryable {
     };
     client.on('error', died);
     try {
-      return await work(new Session(client, this.name));
+      const session = new Session(client, this.name);
+      if (!this.#unlimited.has(client)) await session.query(`SELECT ${NO_TRANSACTION_TIMEOUT}`);
+      this.#unlimited.add(client);
+      return await work(session);
     } catch (error) {
       broken ||= error instanceof SwitchbackError && error.code === 'DatabaseUnreachable';
       throw error;
