@@ -1,3 +1,5 @@
+import { readAudit } from '../activities/audit.ts';
+import { registeredMigration } from '../adapters/postgres/audit-read.ts';
 import { Database, type Row } from '../adapters/postgres/database.ts';
 import type { Status } from '../messages/index.ts';
 import { NO_FACTS, type ReportFacts } from '../report/report-facts.ts';
@@ -47,11 +49,13 @@ async function readFacts(
   const parts = await Promise.all([
     part(home, () => readHome(home, key)),
     ...databases.map((database) => part(database, () => readTarget(database, key))),
+    part(home, () => readRanges(databases, home, status)),
   ]);
   const facts: ReportFacts = { ...NO_FACTS };
   for (const one of parts) {
     facts.run ??= one.run ?? null;
-    for (const list of ['audit', 'steps', 'failures', 'lineage', 'rowErrors', 'unread'] as const) {
+    facts.rangesLeftOut += one.rangesLeftOut ?? 0;
+    for (const list of ['audit', 'steps', 'failures', 'lineage', 'ranges', 'rowErrors', 'unread'] as const) {
       facts[list] = [...facts[list], ...(one[list] ?? [])] as never;
     }
   }
@@ -115,6 +119,20 @@ async function readHome(home: Database, key: Key): Promise<Partial<ReportFacts>>
   };
 }
 
+/** The newest ranges, with keys as people may read them. A ledger that can't be read is told by those who count. */
+async function readRanges(
+  databases: readonly Database[],
+  home: Database,
+  { name, version, epoch }: Status,
+): Promise<Partial<ReportFacts>> {
+  if ((await registeredMigration(home, name)) === null) return {};
+  const audit = await readAudit(databases, home, { name }, { plainKeys: true });
+  const ranges = audit.ranges.filter((range) => range.version === version && range.epoch === epoch);
+  const shown = ranges.slice(-RANGES_SHOWN_MAX);
+  return { ranges: shown, rangesLeftOut: audit.rangesLeftOut + ranges.length - shown.length };
+}
+const RANGES_SHOWN_MAX = 100;
+
 async function readTarget(database: Database, key: Key): Promise<Partial<ReportFacts>> {
   if (!(await hasTable(database, 'steps'))) return {};
   const values = [...key];
@@ -124,8 +142,9 @@ async function readTarget(database: Database, key: Key): Promise<Partial<ReportF
     values,
   );
   const lineage = await database.query(
-    `SELECT object, step, direction, kind, sum(rows_changed)::text AS rows, count(*)::text AS events, min(at) AS since, max(at) AS until
-     FROM switchback.lineage WHERE ${KEY} GROUP BY object, step, direction, kind ORDER BY min(id)`,
+    `SELECT object, step, direction, kind, sum(rows_changed)::text AS rows, count(*)::text AS events, min(at) AS since, max(at) AS until,
+       bit_xor((to_jsonb(l) ->> 'before_digest')::bigint) AS before, bit_xor((to_jsonb(l) ->> 'after_digest')::bigint) AS after
+     FROM switchback.lineage l WHERE ${KEY} GROUP BY object, step, direction, kind ORDER BY min(id)`,
     values,
   );
   const errors = await database.query(
@@ -153,6 +172,8 @@ async function readTarget(database: Database, key: Key): Promise<Partial<ReportF
       kind: text(row, 'kind'),
       rowsChanged: text(row, 'rows'),
       events: text(row, 'events'),
+      before: row['before'] ?? null,
+      after: row['after'] ?? null,
       from: isoOf(row, 'since'),
       to: isoOf(row, 'until'),
     })),

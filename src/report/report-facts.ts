@@ -1,3 +1,5 @@
+import type { AlteredRange } from '../messages/index.ts';
+
 /** What the ledgers know of one version and epoch of a migration. Counts are text: they may be over 2^53. */
 export interface ReportFacts {
   run: RunFacts | null;
@@ -7,6 +9,9 @@ export interface ReportFacts {
   /** Real failures of each step, by direction. */
   failures: FailureFact[];
   lineage: LineageFact[];
+  /** The ranges of rows that were altered, oldest first, and how many older ones are left out. */
+  ranges: AlteredRange[];
+  rangesLeftOut: number;
   rowErrors: RowErrorFact[];
   /** Databases whose ledger could not be read, and why. */
   unread: { database: string; reason: string }[];
@@ -54,6 +59,9 @@ export interface LineageFact {
   kind: string;
   rowsChanged: string;
   events: string;
+  /** `bit_xor` of the rows' hashes, as far as anyone looked; null: nobody did. */
+  before: string | null;
+  after: string | null;
   from: string;
   to: string;
 }
@@ -70,6 +78,8 @@ export const NO_FACTS: ReportFacts = {
   steps: [],
   failures: [],
   lineage: [],
+  ranges: [],
+  rangesLeftOut: 0,
   rowErrors: [],
   unread: [],
 };

@@ -1,4 +1,5 @@
-import { isEnd, type Status } from '../messages/index.ts';
+import { counted, isEnd, type Status } from '../messages/index.ts';
+import { digestWords, keyWords } from './audit-text.ts';
 import { instant, progressWords, span } from './figures.ts';
 import { oneLine } from './plain-text.ts';
 import type { AuditFact, ReportFacts } from './report-facts.ts';
@@ -49,6 +50,7 @@ export function reportOf(status: Status, facts: ReportFacts): Report {
     decisions(facts),
     timeline(facts),
     lineage(facts),
+    ranges(facts),
     rowErrors(facts),
     refused(status),
     unread(facts),
@@ -153,7 +155,7 @@ const timeline = ({ audit }: ReportFacts): Section => ({
 
 const lineage = (facts: ReportFacts): Section => ({
   heading: 'Data changed',
-  columns: ['Database', 'Object', 'Step', 'Direction', 'What', 'Rows', 'Records', 'First', 'Last'],
+  columns: ['Database', 'Object', 'Step', 'Direction', 'What', 'Rows', 'Records', 'Digest', 'First', 'Last'],
   rows: facts.lineage.map((fact) => [
     fact.database,
     oneLine(fact.object),
@@ -162,8 +164,24 @@ const lineage = (facts: ReportFacts): Section => ({
     fact.kind,
     BigInt(fact.rowsChanged).toLocaleString('en-US'),
     fact.events,
+    digestWords(fact).replace('digest ', ''),
     instant(fact.from),
     instant(fact.to),
+  ]),
+});
+
+const ranges = ({ ranges: altered, rangesLeftOut }: ReportFacts): Section => ({
+  heading: rangesLeftOut === 0 ? 'Altered ranges' : `Altered ranges (${counted(rangesLeftOut, 'older one')} left out)`,
+  columns: ['When', 'Table', 'Step', 'What', 'Keys', 'Rows', 'Digest', 'By'],
+  rows: altered.map((range) => [
+    instant(range.at),
+    oneLine(`${range.database}/${range.schema}.${range.table}`),
+    range.step,
+    range.direction === 'down' ? `${range.kind} (undo)` : range.kind,
+    keyWords(range),
+    BigInt(range.rows).toLocaleString('en-US'),
+    digestWords(range).replace('digest ', ''),
+    oneLine(range.by ?? ''),
   ]),
 });
 

@@ -56,6 +56,8 @@ const facts = (over: Partial<ReportFacts> = {}): ReportFacts => ({
       kind: 'backfill',
       rowsChanged: '9007199254740993',
       events: '300',
+      before: '-1',
+      after: '255',
       from: '2026-03-01T10:05:00.000Z',
       to: '2026-03-01T10:19:00.000Z',
     },
@@ -84,6 +86,27 @@ describe('reportMarkdown', () => {
   });
   it('keeps counts that a JavaScript number would round', () => {
     expect(text).toContain('| 9,007,199,254,740,993 |');
+  });
+  it('lists altered ranges, with keys as they were made fit for people', () => {
+    const at = '2026-03-01T10:05:00.000Z';
+    const range = {
+      ...{
+        database: 'accounts-db',
+        schema: 'public',
+        table: 'users',
+        migration: 'split-full-name',
+        version: 1,
+        epoch: 1,
+      },
+      ...({ step: 'accounts-backfill', kind: 'backfill', direction: 'up', lower: '#0a1b2c3d4e', upper: null } as const),
+      ...{ rows: '1200', keys: '1300', before: null, after: '16', by: 'ana', at },
+    };
+    const with2 = reportMarkdown(done, facts({ ranges: [range], rangesLeftOut: 2 }));
+    expect(with2).toContain('## Altered ranges (2 older ones left out)');
+    expect(with2).toContain(
+      '| 2026-03-01 10:05:00Z | accounts-db/public.users | accounts-backfill | backfill | keys after #0a1b2c3d4e | 1,200 | ? → 0000000000000010 | ana |',
+    );
+    expect(text).toContain('| 300 | ffffffffffffffff → 00000000000000ff |');
   });
   it('tells when a step began, ended and how often it failed', () => {
     expect(text).toMatch(/accounts-backfill .*2026-03-01 10:05:00Z \| 2026-03-01 10:19:00Z \|/);
