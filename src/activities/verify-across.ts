@@ -173,11 +173,12 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
       await noteSuspects(walk, suspects);
       await settleMany(walk);
     });
-    return () => record(walk, range, { to: upper, rows, suspects: [], done: true });
+    return () => writeDown(walk, range, { to: upper, rows, suspects: [], done: true });
   }
   const found = await untilFree(context, () => digests(job, pair, bounds));
   await rest(walk, began, rowsOf(found));
-  if (sameDigest(found)) return () => record(walk, range, { to: upper, rows: rowsOf(found), suspects: [], done: true });
+  if (sameDigest(found))
+    return () => writeDown(walk, range, { to: upper, rows: rowsOf(found), suspects: [], done: true });
   await before();
   const places =
     rowsOf(found) > 2 * input.step.chunk.rows ? await cut(job, pair, bounds, found, input.step.chunk.rows) : [];
@@ -186,7 +187,7 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
     const inside = pieces.length === 1 ? found : await untilFree(context, () => digests(job, pair, piece));
     const suspects = sameDigest(inside) ? [] : await narrow(job, pair, piece, inside, context.signal);
     const done = index === pieces.length - 1;
-    const write = () => record(walk, range, { to: piece.upper, rows: rowsOf(inside), suspects, done });
+    const write = () => writeDown(walk, range, { to: piece.upper, rows: rowsOf(inside), suspects, done });
     if (done) return () => write().then(() => settleMany(walk));
     await write();
     await settleMany(walk);
@@ -221,7 +222,7 @@ async function rest(walk: PassWalk, began: number, rows: number): Promise<void> 
   if (dueMs > 0) await wait(dueMs, walk.context.signal);
 }
 
-async function record(
+async function writeDown(
   walk: PassWalk,
   range: RangeRow,
   found: { to: Place | null; rows: number; suspects: readonly Place[]; done: boolean },

@@ -1,4 +1,3 @@
-import { onTestFinished } from 'vitest';
 import type { EffectInput, EffectResult } from '../../src/activities/effect.ts';
 import { verify } from '../../src/activities/verify.ts';
 import { Databases, type Row, type Value } from '../../src/adapters/postgres/database.ts';
@@ -70,11 +69,4 @@ export async function acrossRoom(rightServer?: string): Promise<AcrossRoom> {
     verify: (fields, { run, databases: through, ...options } = {}) =>
       verify.up(step(fields, run), bench.context({ databases: through ?? databases, ...options })),
   };
-}
-
-/** The same, ended with the test. */
-export async function ownAcrossRoom(): Promise<AcrossRoom> {
-  const room = await acrossRoom();
-  onTestFinished(() => room.close());
-  return room;
 }

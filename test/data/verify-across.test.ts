@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SwitchbackError } from '../../src/messages/index.ts';
 import { type AcrossRoom, acrossRoom } from './across-room.ts';
 
 let room: AcrossRoom;
@@ -40,15 +41,9 @@ test('every kind of difference is found, by its key', async () => {
        WHERE (p.id = 41 AND q.id = 42) OR (p.id = 42 AND q.id = 41)`,
   );
   const step = { ...sides('planted'), onMismatch: 'fail', chunk: { rows: 1_000 } };
-  await expect(room.verify(step)).rejects.toMatchObject({
-    code: 'VerifyMismatch',
-    retry: false,
-    fields: { differing: 9 },
-  });
-  const keys = await room.verify(step).catch((error: { fields: { keys: string } }) => error.fields.keys);
-  expect(String(keys).split(', ').toSorted()).toEqual(
-    ['-5', '1', '20', '28', '31', '41', '42', '6000', '7000'].toSorted(),
-  );
+  const failure = (await room.verify(step).catch((error: SwitchbackError) => error)) as SwitchbackError;
+  expect(failure).toMatchObject({ code: 'VerifyMismatch', retry: false, fields: { differing: 9 } });
+  expect(failure.fields['keys']).toBe('-5, 1, 20, 28, 31, 41, 42, 6000, 7000');
 });
 
 test('the right side is made like the left, and a whole clean pass follows', async () => {
@@ -76,4 +71,126 @@ test('the right side is made like the left, and a whole clean pass follows', asy
     { key: '3000', rows: '1', was_missing: 't', is_gone: 'f' },
     { key: '9000', rows: '1', was_missing: 'f', is_gone: 't' },
   ]);
+});
+
+test('what the right side does not take is told, and the rest is repaired', async () => {
+  await room.make(
+    people('refused', 100),
+    `${people('refused', 100)}; ALTER TABLE refused ADD CHECK (name <> 'Name 7') NOT VALID;
+     CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.city := upper(new.city); RETURN new; END';
+     UPDATE refused SET name = 'x' WHERE id IN (7, 8, 9);
+     CREATE TRIGGER shout BEFORE UPDATE ON refused FOR EACH ROW WHEN (new.id = 8) EXECUTE FUNCTION shout()`,
+  );
+  await expect(room.verify(sides('refused'))).rejects.toMatchObject({
+    code: 'VerifyMismatch',
+    message: '2 of 100 rows differ between both sides of step "refused": key 7, 8',
+    hint: expect.stringContaining('did not take'),
+  });
+  const names = "SELECT string_agg(name, ', ' ORDER BY id) AS names FROM public.refused WHERE id IN (7, 8, 9)";
+  expect(await room.query('right', names)).toEqual([{ names: 'x, x, Name 9' }]);
+});
+
+test('expressions stand for columns; where the right side has one, a repair is refused by name', async () => {
+  await room.make(
+    `CREATE TABLE spelt (id int PRIMARY KEY, full_name text); INSERT INTO spelt SELECT i, 'Ada L' || i FROM generate_series(1, 50) i`,
+    `CREATE TABLE spelt (id int PRIMARY KEY, given text, family text);
+     INSERT INTO spelt SELECT i, 'Ada', 'L' || i FROM generate_series(1, 50) i; UPDATE spelt SET family = 'M' WHERE id = 5`,
+  );
+  const left = { database: 'left', table: 'spelt' };
+  const right = { database: 'right', table: 'spelt' };
+  const whole = { name: "given || ' ' || family" };
+  const step = { left: { ...left, columns: { name: 'full_name' } }, right: { ...right, columns: whole } };
+  await expect(room.verify({ ...step, id: 'spelt' })).rejects.toMatchObject({
+    code: 'StatementFailed',
+    message: expect.stringContaining('can\'t repair "name"'),
+  });
+  await expect(room.verify({ ...step, id: 'spelt-hold', onMismatch: 'hold' })).rejects.toMatchObject({
+    code: 'VerifyMismatch',
+    fields: { differing: 1, keys: '5', hold: true },
+  });
+  const parts = { first: "split_part(full_name, ' ', 1)", last: "split_part(full_name, ' ', 2)" };
+  const mended = await room.verify({
+    id: 'spelt-parts',
+    left: { ...left, columns: parts },
+    right: { ...right, columns: { first: 'given', last: 'family' } },
+  });
+  expect(mended.note).toBe('0 of 50 rows differ (2 passes, 1 repaired)');
+});
+
+test('what is not there or can not be compared is told with its side and name', async () => {
+  await room.make(people('strange', 10), people('strange', 10));
+  const right = { database: 'right', table: 'strange', columns: ['name'] };
+  for (const [columns, message] of [
+    [['nmae'], '"public"."strange" has no column "nmae"'],
+    [{ name: 'nmae' }, 'left.columns.name: left: column "nmae" does not exist'],
+    [
+      { name: '(SELECT max(s.name) FROM public.strange s)' },
+      'left.columns.name may read the columns of its own row only',
+    ],
+  ] as const) {
+    const left = { database: 'left', table: 'strange', columns };
+    await expect(
+      room.verify({
+        id: 'strange',
+        left,
+        right: { ...right, columns: Object.keys(columns)[0] === '0' ? columns : ['name'] },
+      }),
+    ).rejects.toMatchObject({
+      code: 'StatementFailed',
+      message: expect.stringContaining(message),
+    });
+  }
+});
+
+test('an interrupted pass goes on where it was', async () => {
+  await room.make(people('stopped'), people('stopped'));
+  const stop = new AbortController();
+  const reason = new Error('interrupted');
+  const step = { ...sides('stopped'), chunk: { rows: 100, fixed: true } };
+  let reports = 0;
+  const options = { signal: stop.signal, onNote: () => ++reports > 5 && stop.abort(reason) };
+  await expect(room.verify(step, options)).rejects.toBe(reason);
+  const ranges =
+    "SELECT count(*) FILTER (WHERE state = 'done') AS done, count(*) FROM switchback.ranges WHERE step = 'stopped'";
+  const [counts] = await room.query('right', ranges);
+  expect(Number(counts?.['done'])).toBeGreaterThan(0);
+  expect(Number(counts?.['done'])).toBeLessThan(Number(counts?.['count']));
+  // What is planted behind the cursor is not seen by this pass; what comes after is.
+  await room.query('right', "UPDATE public.stopped SET name = 'other' WHERE id = 2999");
+  expect((await room.verify(step)).note).toBe('0 of 3,000 rows differ (2 passes, 1 repaired)');
+});
+
+test('interrupted while it looks again, it forgets no row', async () => {
+  await room.make(people('looking'), people('looking'));
+  await room.query('right', "UPDATE public.looking SET name = 'other' WHERE id % 1000 = 1");
+  const stop = new AbortController();
+  const reason = new Error('interrupted');
+  const onNote = (note: string) => note.includes('are looked at again') && stop.abort(reason);
+  const step = { ...sides('looking'), settle: '1s' };
+  await expect(room.verify(step, { signal: stop.signal, onNote })).rejects.toBe(reason);
+  const suspects = "SELECT count(*) FROM switchback.suspects WHERE step = 'looking'";
+  expect(await room.query('right', suspects)).toEqual([{ count: '3' }]);
+  expect((await room.verify(step)).note).toBe('0 of 3,000 rows differ (2 passes, 3 repaired)');
+  expect(await room.query('right', suspects)).toEqual([{ count: '0' }]);
+});
+
+test('a worker that was fenced off on either side changes nothing', async () => {
+  await room.make(people('fenced', 500), people('fenced', 500));
+  await room.query('right', "UPDATE public.fenced SET name = 'other' WHERE id = 7");
+  for (const [generation, side] of [
+    [1, 'left'],
+    [2, 'right'],
+  ] as const) {
+    const raised: Promise<void>[] = [];
+    const onNote = (note: string) => {
+      if (note.includes('looked at again')) raised.push(room.raiseFence(side, generation + 1));
+    };
+    const step = { ...sides('fenced'), settle: '500ms' };
+    await expect(room.verify(step, { onNote, run: { generation } })).rejects.toMatchObject({ code: 'Fenced' });
+    await Promise.all(raised);
+    expect(await room.query('right', 'SELECT name FROM public.fenced WHERE id = 7')).toEqual([{ name: 'other' }]);
+    for (const other of ['left', 'right'] as const) await room.raiseFence(other, generation + 1);
+  }
+  const done = await room.verify(sides('fenced'), { run: { generation: 3 } });
+  expect(done.note).toBe('0 of 500 rows differ (2 passes, 1 repaired)');
 });
