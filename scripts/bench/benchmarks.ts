@@ -1,7 +1,7 @@
 import { BACKFILLS } from './backfill.ts';
 import type { Benchmark } from './benchmark.ts';
 import { MANY_AT_ONCE, STEP_OVERHEAD } from './engine.ts';
-import { DUAL_WRITE_COST, FOREGROUND } from './foreground.ts';
+import { DUAL_WRITE_COST, FOREGROUND, FOREGROUND_GENTLE } from './foreground.ts';
 import { HISTORY, IDLE, RECOVERY } from './long-runs.ts';
 import { VERIFY_ACROSS } from './verify-across.ts';
 import { VERIFY } from './verify.ts';
@@ -10,6 +10,7 @@ import { VERIFY } from './verify.ts';
 export const BENCHMARKS: readonly Benchmark[] = [
   ...BACKFILLS,
   FOREGROUND,
+  FOREGROUND_GENTLE,
   DUAL_WRITE_COST,
   VERIFY,
   VERIFY_ACROSS,
