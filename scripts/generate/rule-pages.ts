@@ -56,11 +56,12 @@ function page({ code, severity, title, why, safeForm, examples }: Rule): string 
   ].join('\n');
 }
 
-function stepPage({ code, title, why, safeForm }: StepRule): string {
+function stepPage({ code, severity, title, why, safeForm }: StepRule): string {
+  const refused = severity === 'error';
   return [
     `# ${title}`,
     '',
-    `\`${code}\` · error: a plan with such a step is refused.`,
+    `\`${code}\` · ${refused ? 'error: a plan with such a step is refused' : `${severity}: it is told, and the plan runs`}.`,
     '',
     why,
     '',
@@ -68,11 +69,17 @@ function stepPage({ code, title, why, safeForm }: StepRule): string {
     '',
     safeForm,
     '',
-    "It is about steps of any kind but `ddl`, has no statement to show, and can't be allowed: the step would fail. The other",
-    'rules: [all](README.md).',
+    ...(refused ? REFUSED : TOLD),
     '',
   ].join('\n');
 }
+const REFUSED = [
+  "It is about steps of any kind but `ddl`, has no statement to show, and can't be allowed: the step would fail. The other",
+  'rules: [all](README.md).',
+];
+const TOLD = [
+  'It is about steps of any kind but `ddl`, and has no statement to show. The other rules: [all](README.md).',
+];
 
 function index(): string {
   const rows = RULES.map(({ code, severity, title }) => `| [\`${code}\`](${code}.md) | ${severity} | ${title} |`);

@@ -5,6 +5,7 @@ import { lookAtApprovers } from './approver-check.ts';
 import { lookAtDatabases } from './database-check.ts';
 import { lookAtSteps } from './ddl-check.ts';
 import type { Deps } from './deps.ts';
+import { lookAtDualWrites } from './dual-write-check.ts';
 import { lookAtFlags } from './flag-check.ts';
 import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
@@ -12,7 +13,14 @@ import { hidingCheck } from './masking.ts';
 import { asFailure } from './run-effect.ts';
 
 /** The looks of a live check, in the order in which they tell; the first finds the databases that the others look at. */
-const LOOKS: readonly Look[] = [lookAtDatabases, lookAtSteps, lookAtSchemas, lookAtApprovers, lookAtFlags];
+const LOOKS: readonly Look[] = [
+  lookAtDatabases,
+  lookAtSteps,
+  lookAtDualWrites,
+  lookAtSchemas,
+  lookAtApprovers,
+  lookAtFlags,
+];
 
 /** Temporal takes 2 MiB in one answer; a finding has up to two kilobytes. */
 const FINDINGS_MAX = 400;
@@ -28,7 +36,7 @@ export function createLiveCheck(deps: Deps) {
       if (!checked.ok) throw asFailure(new PlanError(checked.problems));
       const { plan, claims, digest } = checked;
       const found: LiveCheck = { digest, problems: [], notes: [], databases: [], findings: [], schemas: {} };
-      const view: LiveView = { plan, claims, found, databases: new Map() };
+      const view: LiveView = { plan, claims, found, databases: new Map(), beforeDualWrites: new Map() };
       await hidingCheck(deps, plan, async () => {
         for (const look of LOOKS) await noting(found, () => look(deps, view));
       });

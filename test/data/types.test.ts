@@ -20,9 +20,13 @@ afterAll(async () => {
 
 /** As a client does: with `public` on the path. */
 const run = (sql: string) =>
-  bench.databases
-    .get('app')
-    .session((session) => session.query(`SET search_path = public; ${sql}`).finally(() => session.query('RESET ALL')));
+  bench.databases.get('app').session(async (session) => {
+    try {
+      return await session.query(`SET search_path = public; ${sql}`);
+    } finally {
+      await session.query('RESET ALL');
+    }
+  });
 const query = (sql: string) => bench.databases.get('app').query(sql);
 
 /** Everything in the catalog that a dual write could leave behind. */
@@ -55,7 +59,8 @@ function stepsOf(number: string, { schema = 'public', table, up, down, bothWritt
   };
 }
 
-async function inStep(number: string, one: TypeCase): Promise<void> {
+/** Through all of it; answers with what is left behind at the end. */
+async function inStep(number: string, one: TypeCase): Promise<unknown[]> {
   await run(one.sql);
   const before = await traces();
   const { sync, fill, check } = stepsOf(number, one);
@@ -69,7 +74,7 @@ async function inStep(number: string, one: TypeCase): Promise<void> {
     effects.dualWrite.down({ ...input, direction: 'down' }, bench.context());
   await effects.backfill.down({ ...fill, direction: 'down' }, bench.context());
   await down(sync);
-  expect(await traces()).toEqual(before);
+  return (await traces()).filter((trace) => !before.some((known) => known['name'] === trace['name']));
 }
 
 const major = async (): Promise<number> =>
@@ -77,12 +82,12 @@ const major = async (): Promise<number> =>
 
 describe('tables of every kind', () => {
   test.each(PLACES.map((one, index) => [one.name, `place-${index}`, one] as const))('%s', async (_, number, one) => {
-    await inStep(number, one);
+    expect(await inStep(number, one)).toEqual([]);
   });
 });
 
 describe('columns of every type', () => {
   test.each(TYPES.map((one, index) => [one.name, `type-${index}`, one] as const))('%s', async (_, number, one) => {
-    if ((one.since ?? 0) <= (await major())) await inStep(number, one);
+    expect((one.since ?? 0) > (await major()) ? [] : await inStep(number, one)).toEqual([]);
   });
 });

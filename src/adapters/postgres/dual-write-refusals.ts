@@ -108,9 +108,10 @@ async function refuseColumns(session: Queryable, detail: DualWriteDetail, shape:
         'is of a domain that refuses NULL: an INSERT that leaves it out fails before any trigger',
       );
   }
-  const withDefault = givenBy(detail).find((name) => columnOfTable(shape, name).hasDefault);
-  if (withDefault !== undefined) {
-    throw refusal(detail, withDefault, 'has a DEFAULT: an INSERT that leaves it out looks as if it had been written');
+  for (const name of givenBy(detail)) {
+    const { hasDefault, type } = columnOfTable(shape, name);
+    if (hasDefault || (await domainHasDefault(session, type)))
+      throw refusal(detail, name, 'has a DEFAULT: an INSERT that leaves it out looks as if it had been written');
   }
 }
 
@@ -130,11 +131,19 @@ async function partitionKeysOf(session: Queryable, { oid, partitioned }: TableSh
     `WITH RECURSIVE ${FAMILY}
      SELECT a.attname FROM family f JOIN pg_partitioned_table p ON p.partrelid = f.oid
        JOIN pg_attribute a ON a.attrelid = f.oid AND (a.attnum = ANY (p.partattrs) OR EXISTS (
-         SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = f.oid AND d.objsubid = 0
-           AND d.refclassid = 'pg_class'::regclass AND d.refobjid = f.oid AND d.refobjsubid = a.attnum))`,
+         SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = f.oid AND d.objsubid = a.attnum
+           AND d.refclassid = 'pg_class'::regclass AND d.refobjid = f.oid AND d.refobjsubid = 0 AND d.deptype = 'i'))`,
     [oid],
   );
   return new Set(rows.map((row) => row['attname'] ?? ''));
+}
+
+/** In a check the column isn't there yet, only its type is. */
+async function domainHasDefault(session: Queryable, type: string): Promise<boolean> {
+  const [row] = await session.query('SELECT typdefault IS NOT NULL AS given FROM pg_type WHERE oid = to_regtype($1)', [
+    type,
+  ]);
+  return row?.['given'] === 't';
 }
 
 async function refusesNull(session: Queryable, type: string): Promise<boolean> {
@@ -163,7 +172,7 @@ async function refuseTriggers(session: Queryable, shape: TableShape, detail: Dua
     `WITH RECURSIVE ${FAMILY} SELECT quote_ident(t.tgname) AS name, t.tgrelid::regclass::text AS on_table FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
      WHERE t.tgrelid IN (SELECT oid FROM family) AND NOT t.tgisinternal
        AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled <> 'D'
-       AND t.tgname::text COLLATE "C" > $2 AND p.pronamespace <> 'switchback'::regnamespace
+       AND t.tgname::text COLLATE "C" > $2 AND p.pronamespace IS DISTINCT FROM to_regnamespace('switchback')
      ORDER BY t.tgname LIMIT 1`,
     [shape.oid, detail.trigger],
   );
@@ -183,7 +192,7 @@ async function refuseReaders(session: Queryable, shape: TableShape, detail: Dual
   const rows = await session.query(
     `WITH RECURSIVE ${FAMILY} SELECT quote_ident(t.tgname) AS name, t.tgrelid::regclass::text AS on_table, p.prosrc AS body FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
      WHERE t.tgrelid IN (SELECT oid FROM family) AND NOT t.tgisinternal
-       AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled <> 'D' AND p.pronamespace <> 'switchback'::regnamespace
+       AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled <> 'D' AND p.pronamespace IS DISTINCT FROM to_regnamespace('switchback')
      ORDER BY t.tgname`,
     [shape.oid],
   );
@@ -225,4 +234,22 @@ async function tryOnNulls(session: Queryable, detail: DualWriteDetail, shape: Ta
       });
     }
   }
+}
+
+/** Triggers of others for UPDATE OF columns that the dual write derives: they don't fire for what ours changes. */
+export async function updateOfTriggers(
+  session: Queryable,
+  detail: DualWriteDetail,
+  shape: TableShape,
+): Promise<{ name: string; columns: string }[]> {
+  const rows = await session.query(
+    `WITH RECURSIVE ${FAMILY}
+     SELECT quote_ident(t.tgname) || ' on ' || t.tgrelid::regclass AS name,
+       (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+          WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr::int2[]) AND a.attname = ANY ($2)) AS columns
+     FROM pg_trigger t WHERE t.tgrelid IN (SELECT oid FROM family) AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgparentid = 0
+     ORDER BY 1`,
+    [shape.oid, writtenBy(detail)],
+  );
+  return rows.flatMap(({ name, columns }) => (name && columns ? [{ name, columns }] : []));
 }

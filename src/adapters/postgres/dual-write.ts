@@ -89,6 +89,9 @@ export async function findDualWrites(
   schema: string,
   table: string,
 ): Promise<{ run: Omit<RunRef, 'digest' | 'generation'>; step: string; detail: DualWriteDetail }[]> {
+  // A check looks at databases that no migration has come to yet.
+  const [ledger] = await session.query("SELECT to_regclass('switchback.steps') IS NOT NULL AS there");
+  if (ledger?.['there'] !== 't') return [];
   const rows = await session.query(
     `SELECT migration, version, epoch, step, detail->'dualWrite' AS detail FROM switchback.steps
      WHERE kind = 'dual-write' AND state = 'applied' AND detail->'dualWrite'->>'schema' = $1 AND detail->'dualWrite'->>'table' = $2

@@ -20,7 +20,7 @@ export async function referencedColumns(
   const table = quoteIdentifier(shape.table);
   const rows = await inSavepoint(session, async () => {
     await session.query(`SET LOCAL search_path = ${searchPath(shape.schema)}`);
-    await session.query(`CREATE TEMPORARY TABLE ${table} (LIKE ${quoteTable(shape.schema, shape.table)})`);
+    await session.query(`CREATE TEMPORARY TABLE ${table} (${columnsOf(shape)})`);
     await session.query(`ALTER TABLE pg_temp.${table} ADD CONSTRAINT zz_probe CHECK ((\n${expression}\n) IS NULL)`);
     return session.query(
       `SELECT k.attnum = 0 AS whole_row, a.attname FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey) k (attnum)
@@ -36,6 +36,17 @@ export async function referencedColumns(
   if (rows.some((row) => row['whole_row'] === 't')) throw readsMore(where, null);
   return rows.flatMap((row) => row['attname'] ?? []);
 }
+
+/** The table's own columns; in a check of a plan, those that it will have. */
+const columnsOf = (shape: TableShape): string =>
+  shape.planned === undefined
+    ? `LIKE ${quoteTable(shape.schema, shape.table)}`
+    : [...shape.columns.values()]
+        .map(
+          ({ name, type, collation }) =>
+            `${quoteIdentifier(name)} ${type}${collation === null ? '' : ` COLLATE ${collation}`}`,
+        )
+        .join(', ');
 
 /** Subqueries and sets; aggregates; window functions; system columns. */
 const READS_MORE = /^(0A000|42803|42P20|42P10|42P16)$/;

@@ -24,6 +24,8 @@ export interface TableShape {
   partitioned: boolean;
   partitionKey: readonly string[];
   columns: ReadonlyMap<string, ColumnShape>;
+  /** In a check: columns that steps of the plan will add; they are in `columns`, and not in the table yet. */
+  planned?: readonly string[];
   /** Rows by the statistics, of partitions too; null where the table was never analyzed. */
   rowsEstimated: number | null;
   bytes: number;

@@ -42,4 +42,63 @@ export const REPLICATED_TABLE: StepRule = {
   safeForm: 'Take the table out of the publication or subscription while the migration runs.',
 };
 
-export const STEP_RULES: readonly StepRule[] = [MISSING_TABLE, MISSING_PRIVILEGE, HIDDEN_ROWS, REPLICATED_TABLE];
+export const DUAL_WRITE_REFUSED: StepRule = {
+  code: 'dual-write-refused',
+  severity: 'error',
+  title: 'The columns can’t be kept in step',
+  why: 'The step makes the same checks before it creates its triggers, and stops with the same words: a new column has a DEFAULT, so that a client that never heard of it seems to have written it; a column is generated, an identity, of a domain that refuses NULL or part of a partition key; a BEFORE trigger of someone else runs after ours, or reads what ours derives after it; another dual write has the column; an expression is wrong.',
+  safeForm: 'Do what the message says in an earlier `ddl` step, or leave the column out of the step.',
+};
+
+export const DUAL_WRITE_LOSSY: StepRule = {
+  code: 'dual-write-lossy',
+  severity: 'warning',
+  title: 'Rows don’t come back from `down(up(x))`',
+  why: 'When a new client writes one of these rows, even half of its new side, the old columns get what `down` makes of the new ones: another value than they had. Rows that nobody writes keep both sides. A later `drop` of the old column refuses while there are such rows, unless its `acceptedLoss` says how many.',
+  safeForm: 'Write `up` and `down` so that they give each other back, clean the rows up first, or accept the number.',
+};
+
+export const DUAL_WRITE_FAILS: StepRule = {
+  code: 'dual-write-fails',
+  severity: 'warning',
+  title: 'An expression fails on rows that are there',
+  why: 'Until such a row is mended, every UPDATE of it fails, whatever it changes: the trigger computes `up` of the row first. The backfill sets it aside, up to `maxRowErrors`.',
+  safeForm: 'Let the expression give NULL or a default for such values, or clean the rows up before the step.',
+};
+
+export const DUAL_WRITE_UPDATE_OF: StepRule = {
+  code: 'dual-write-update-of',
+  severity: 'warning',
+  title: 'A trigger for UPDATE OF a derived column will not see it change',
+  why: 'Postgres fires a trigger for `UPDATE OF` a column when the statement names the column. What our trigger derives is named by no statement, so the other trigger misses the changes that come from the other side.',
+  safeForm: 'Let the trigger run on every UPDATE and compare OLD and NEW in its WHEN or its function.',
+};
+
+export const BACKFILL_ROOM: StepRule = {
+  code: 'step-backfill-room',
+  severity: 'error',
+  title: 'Not enough disk for a backfill',
+  why: 'An UPDATE leaves the old row where it is until a vacuum: until then a backfill can double the table and its indexes, and it writes about as much WAL. A disk that runs full stops every writer of the server. A backfill with `where` is judged when it begins, by how many rows Postgres expects to match.',
+  safeForm: 'Make room, or raise [`room`](../configuration.md) of the database where it may grow further.',
+};
+
+export const BACKFILL_INDEX: StepRule = {
+  code: 'step-backfill-index',
+  severity: 'warning',
+  title: 'An index holds a column that the backfill sets',
+  why: 'Every row that is changed then gets a new entry in every index of the table: no update can be HOT (heap-only), which costs time, WAL and room in all of them.',
+  safeForm: 'Create the index after the backfill: built in one go it is smaller, and the backfill is faster.',
+};
+
+export const STEP_RULES: readonly StepRule[] = [
+  MISSING_TABLE,
+  MISSING_PRIVILEGE,
+  HIDDEN_ROWS,
+  REPLICATED_TABLE,
+  DUAL_WRITE_REFUSED,
+  DUAL_WRITE_LOSSY,
+  DUAL_WRITE_FAILS,
+  DUAL_WRITE_UPDATE_OF,
+  BACKFILL_ROOM,
+  BACKFILL_INDEX,
+];
