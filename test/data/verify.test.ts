@@ -47,6 +47,7 @@ test('a row whose new side a client wrote is never repaired in the lossy directi
     code: 'VerifyMismatch',
     retry: false,
     fields: { differing: 1, checked: 100, keys: '4' },
+    hint: expect.stringContaining('rows whose new side a client wrote last are not repaired'),
   });
   expect(await room.query('SELECT full_name, given_name FROM public.users WHERE id = 4')).toEqual([
     { full_name: 'J L P', given_name: 'Jean Luc' },
@@ -101,6 +102,7 @@ test('columns that a dual write keeps in step are compared, but not repaired by 
   await expect(verify.up(room.verify(step), room.bench.context())).rejects.toMatchObject({
     code: 'VerifyMismatch',
     fields: { differing: 1, checked: 40 },
+    hint: expect.stringContaining('column "full_name" is kept in step by the dual write "sync"'),
   });
   expect(await room.value('SELECT full_name FROM public.users WHERE id = 2')).toBe('wrong');
 });
@@ -141,4 +143,75 @@ test('writes that go on meanwhile are no false alarm', async () => {
   over.abort();
   await Promise.all(clients);
   expect(result.note).toBe('0 of 2,000 rows differ (1 pass)');
+});
+
+test('sides that belong together in either direction are in step; a column that only up knows must be what up gives', async () => {
+  const room =
+    await dataRoom(`${users(100)}; CREATE TABLE words (id int PRIMARY KEY, full_name text, given_name text, family_name text);
+    INSERT INTO words SELECT id, full_name FROM users`);
+  await dualWrite.up(room.dualWrite(), room.bench.context());
+  await backfill.up(room.backfill(), room.bench.context());
+  // A client of the new side could have written it so: nothing is lost, and nothing is to be mended.
+  await room.query(
+    behindTheTriggers("UPDATE public.users SET given_name = 'Jean Luc', family_name = 'Picard4' WHERE id = 4"),
+  );
+  expect((await verify.up(room.verify(), room.bench.context())).note).toBe('0 of 100 rows differ (1 pass)');
+
+  const lossy = {
+    ...SPLIT,
+    id: 'lossy',
+    table: 'words',
+    down: { full_name: 'given_name' },
+    up: { given_name: 'full_name', family_name: "'f' || full_name" },
+  };
+  await dualWrite.up(room.dualWrite(lossy), room.bench.context());
+  const of = room.dualWrite(lossy).step;
+  const check = (id: string) => room.verify({ id, of: 'lossy', onMismatch: 'fail' }, { of });
+  await backfill.up(room.backfill({ id: 'words', of: 'lossy' }, { of }), room.bench.context());
+  expect((await verify.up(check('before'), room.bench.context())).note).toBe('0 of 100 rows differ (1 pass)');
+  await room.query(behindTheTriggers("UPDATE public.words SET family_name = 'other' WHERE id = 5"));
+  await expect(verify.up(check('after'), room.bench.context())).rejects.toMatchObject({
+    fields: { differing: 1, keys: '5' },
+  });
+});
+
+test('a down that fails on what up gives does not keep the rows from being compared by up', async () => {
+  const room = await dataRoom(users(50));
+  const split = { down: { full_name: '(given_name::int)::text || family_name' } };
+  await dualWrite.up(room.dualWrite(split), room.bench.context());
+  const of = room.dualWrite(split).step;
+  await backfill.up(room.backfill({}, { of }), room.bench.context());
+  expect((await verify.up(room.verify({}, { of }), room.bench.context())).note).toBe('0 of 50 rows differ (1 pass)');
+  await room.query(behindTheTriggers("UPDATE public.users SET family_name = 'other' WHERE id = 6"));
+  const again = room.verify({ id: 'again' }, { of });
+  expect((await verify.up(again, room.bench.context())).note).toBe('0 of 50 rows differ (2 passes, 1 repaired)');
+});
+
+test('the digests of a repair are those of the rows before and after, whoever repairs them again', async () => {
+  const room = await migrated(100);
+  const digests = "SELECT before_digest, after_digest FROM switchback.lineage WHERE kind = 'repair' AND step = $1";
+  const repaired = async (id: string, wrong: string) => {
+    await room.query(behindTheTriggers(`UPDATE public.users SET given_name = '${wrong}' WHERE id IN (7, 8)`));
+    await verify.up(room.verify({ id }), room.bench.context());
+    return (await room.query(digests, [id]))[0];
+  };
+  const first = await repaired('first', 'wrong');
+  expect(first?.['before_digest']).toMatch(/^-?\d+$/);
+  expect(await repaired('second', 'wrong')).toEqual(first);
+  const third = await repaired('third', 'WRONG');
+  expect(third?.['after_digest']).toBe(first?.['after_digest']);
+  expect(third?.['before_digest']).not.toBe(first?.['before_digest']);
+});
+
+test('two workers with the same step share a pass, and each row is repaired once', async () => {
+  const room = await migrated(2_000);
+  await room.query(behindTheTriggers("UPDATE public.users SET given_name = 'wrong' WHERE id % 400 = 1"));
+  const work = () => verify.up(room.verify({ chunk: { rows: 100 } }), room.bench.context());
+  for (const result of await Promise.allSettled([work(), work()])) {
+    if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'Fenced', retry: true });
+  }
+  expect((await work()).note).toMatch(/^0 of 2,000 rows differ \(\d+ passes, 5 repaired\)$/);
+  expect(await room.value("SELECT sum(rows_changed) FROM switchback.lineage WHERE kind = 'repair'")).toBe('5');
+  await room.bench.raiseFence(2);
+  await expect(work()).rejects.toMatchObject({ code: 'Fenced', retry: false });
 });

@@ -147,11 +147,11 @@ const shown = (text: string | null): string => {
 };
 
 /** Rows that can't take the repair stay as they are and are found again by the next pass. */
-async function repairRows(session: Queryable, { repair }: Comparison, within: Bounds): Promise<Repaired> {
+async function repairRows(session: Queryable, { repair, differs }: Comparison, within: Bounds): Promise<Repaired> {
   if (repair === null) return NOTHING;
   await session.query('SAVEPOINT zz_repair');
   try {
-    const [row] = await session.query(repair(within.sql), within.values);
+    const [row] = await session.query(repair(within.sql, differs), within.values);
     await session.query('RELEASE SAVEPOINT zz_repair');
     return {
       rows: Number(row?.['rows']),

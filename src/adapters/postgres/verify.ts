@@ -79,7 +79,7 @@ export async function compareWithDualWrite(
   ];
   // Once a column is retired the plan's expressions can only be read, not assigned.
   const retired = Object.keys(detail.renamed).length > 0;
-  const which = `${asked} AND ${differs} AND ${marker} IS DISTINCT FROM 1`;
+  const allowed = `${asked} AND ${marker} IS DISTINCT FROM 1`;
   return {
     shape,
     key,
@@ -88,7 +88,7 @@ export async function compareWithDualWrite(
     differs,
     differsOtherwise: either ? strict : null,
     columns: [...up, ...down],
-    repair: retired ? null : repairInPlace({ shape, key, which, assignments, columns: Object.keys(detail.up) }),
+    repair: retired ? null : repairInPlace({ shape, key, allowed, assignments, columns: Object.keys(detail.up) }),
     unrepaired: retired
       ? 'a column of this dual write is out of use: rows can no longer be mended by its expressions'
       : 'rows whose new side a client wrote last are not repaired: only the old side can be compared with them, and deriving the new side from it would lose what the client wrote',
@@ -157,7 +157,6 @@ export async function compareWithExpressions(
   const assignments = Object.entries(wish.expect).map(
     ([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`,
   );
-  const which = `${asked} AND ${differs}`;
   return {
     shape,
     key,
@@ -166,7 +165,10 @@ export async function compareWithExpressions(
     differs,
     differsOtherwise: null,
     columns,
-    repair: kept === null ? repairInPlace({ shape, key, which, assignments, columns: Object.keys(wish.expect) }) : null,
+    repair:
+      kept === null
+        ? repairInPlace({ shape, key, allowed: asked, assignments, columns: Object.keys(wish.expect) })
+        : null,
     unrepaired: kept ?? 'rows that refuse the value (a constraint, a trigger, a value out of range) stay as they are',
   };
 }
