@@ -1,4 +1,5 @@
 import {
+  ActivityFailure,
   ApplicationFailure,
   CancelledFailure,
   TerminatedFailure,
@@ -13,7 +14,8 @@ const isCode = (text: string | null | undefined): text is ErrorCode => text != n
 /** Why a run ended otherwise than completed, with the code that it failed with; null where `error` says no such thing. */
 export function outcomeError(error: unknown, name: string): SwitchbackError | null {
   if (!(error instanceof WorkflowFailedError)) return null;
-  const { cause } = error;
+  // A short run, such as that of `check`, ends with what its one activity failed with.
+  const cause = error.cause instanceof ActivityFailure ? error.cause.cause : error.cause;
   if (cause instanceof ApplicationFailure) {
     const details = (cause.details?.[0] ?? {}) as Partial<FailureDetails>;
     return new SwitchbackError(isCode(cause.type) ? cause.type : 'MigrationFailed', cause.message, {
