@@ -1,5 +1,6 @@
 import { type SlicePace, type Walk, walkRange } from '../adapters/postgres/backfill.ts';
 import { listRanges, openRanges, type RangeRow, stopRanges } from '../adapters/postgres/range-ledger.ts';
+import type { WriteMeter } from '../adapters/postgres/write-cost.ts';
 import { ChunkServo } from '../analysis/servo.ts';
 import { durationMs } from '../plan/index.ts';
 import type { BackfillProgress } from './backfill-progress.ts';
@@ -7,7 +8,8 @@ import type { EffectContext, EffectInput } from './effect.ts';
 import type { Pace, Pacer } from './pacer.ts';
 
 type Input = EffectInput<'backfill'>;
-type Target = Pick<Walk, 'database' | 'owner' | 'work' | 'procedure'>;
+/** `meter` counts what the sessions of the walk write. */
+type Target = Pick<Walk, 'database' | 'owner' | 'work' | 'procedure'> & { meter: WriteMeter };
 
 /** Walks all open ranges, as many side by side as the pace allows. */
 export async function walkAll(
@@ -35,7 +37,7 @@ export async function walkAll(
 
   const failed = new AbortController();
   const signal = AbortSignal.any([context.signal, failed.signal]);
-  const walk: Walk = {
+  const walk: Walk & Target = {
     ...target,
     requestedBy: input.requestedBy,
     maxRowErrors: step.maxRowErrors,
@@ -106,7 +108,7 @@ class PacedRanges {
 async function sideBySide(
   open: RangeRow[],
   workers: number,
-  walk: Walk,
+  walk: Walk & Target,
   failed: AbortController,
   { signal, log }: EffectContext,
 ): Promise<void> {
@@ -118,10 +120,12 @@ async function sideBySide(
   walk.signal.addEventListener('abort', stop, { once: true });
   const running = Array.from({ length: workers }, () =>
     walk.database
-      .session(async (session) => {
-        for (let range = queue.shift(); range !== undefined; range = queue.shift())
-          await walkRange(session, range, walk);
-      })
+      .session((session) =>
+        walk.meter.count(session, async () => {
+          for (let range = queue.shift(); range !== undefined; range = queue.shift())
+            await walkRange(session, range, walk);
+        }),
+      )
       .catch((error: unknown) => {
         failed.abort(error);
         throw error;

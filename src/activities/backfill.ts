@@ -8,9 +8,11 @@ import { wait } from '../adapters/postgres/lock-ladder.ts';
 import { cutTable } from '../adapters/postgres/range-cut.ts';
 import { addRanges, listRanges } from '../adapters/postgres/range-ledger.ts';
 import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
+import { WriteMeter } from '../adapters/postgres/write-cost.ts';
 import { counted, SwitchbackError } from '../messages/index.ts';
 import { type Job, jobOf, resultOf } from './backfill-job.ts';
 import { BackfillProgress } from './backfill-progress.ts';
+import { assertRoom, costWords } from './backfill-cost.ts';
 import { type Preserved, undoBackfill } from './backfill-undo.ts';
 import { walkAll } from './backfill-walk.ts';
 import { dualWriteOf, refuseFields, tableSyncOf } from './dual-write-of.ts';
@@ -60,19 +62,25 @@ export const backfill: Effect<'backfill'> = {
             ...preservedBy(plan),
           },
         });
-        if ((await listRanges(session, job.owner)).length === 0) await cut(session, job, plan, step);
+        if ((await listRanges(session, job.owner)).length === 0) {
+          await assertRoom(session, job.database, plan);
+          await cut(session, job, plan, step);
+        }
         return plan;
       }),
     );
     if ('note' in prepared) return prepared;
     const { schema, table } = prepared.shape;
     const pacer = await startPacer(input, { database: job.database.name, schema, table }, context);
+    const before = await rowsDone(job);
+    const meter = await WriteMeter.start(job.database, prepared.shape);
     try {
-      await carryOut(job, prepared, pacer, input, context);
+      await carryOut(job, prepared, { pacer, meter }, input, context);
     } finally {
       await pacer.close();
     }
-    return finish(job, prepared, input);
+    const rows = (await rowsDone(job)) - before;
+    return finish(job, prepared, input, await costWords(job.database, prepared, await meter.end(), rows));
   },
 
   async down(input, context) {
@@ -130,7 +138,7 @@ async function cut(session: Session, { owner }: Job, { shape, key }: BackfillPla
 async function carryOut(
   job: Job,
   plan: BackfillPlan,
-  pacer: Pacer,
+  { pacer, meter }: { pacer: Pacer; meter: WriteMeter },
   input: Input,
   context: EffectContext,
 ): Promise<void> {
@@ -142,7 +150,7 @@ async function carryOut(
   const progress = new BackfillProgress(rowsGuessed(plan.shape));
   for (let sweep = 0; ; sweep++) {
     await walkAll(
-      { database, owner, work, procedure: procedureName(input.run, input.step.id) },
+      { database, owner, work, meter, procedure: procedureName(input.run, input.step.id) },
       pacer,
       progress,
       input,
@@ -187,7 +195,15 @@ async function waitForWriters(
   }
 }
 
-async function finish(job: Job, plan: BackfillPlan, { step, run }: Input): Promise<EffectResult> {
+const rowsDone = async ({ database, owner }: Job): Promise<number> =>
+  (await listRanges(database, owner)).reduce((sum, range) => sum + range.rowsDone, 0);
+
+async function finish(
+  job: Job,
+  plan: BackfillPlan,
+  { step, run }: Input,
+  cost: readonly string[],
+): Promise<EffectResult> {
   const setAside = await assertRowErrors(job.database, job.owner, step.maxRowErrors);
   return job.database.transaction(async (session) => {
     const record = await job.ledger.enter(session, job.key);
@@ -203,7 +219,7 @@ async function finish(job: Job, plan: BackfillPlan, { step, run }: Input): Promi
     return finished(
       job,
       session,
-      `${counted(rows, 'row')} changed${aside}${unswept}`,
+      [`${counted(rows, 'row')} changed${aside}${unswept}`, ...cost].join('; '),
       ranges.reduce((sum, range) => sum + range.keysDone, 0),
     );
   });

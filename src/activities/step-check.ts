@@ -8,6 +8,7 @@ import {
   REPLICATED_TABLE,
   type StepRule,
 } from '../sql/rules/step-rules.ts';
+import { backfillFindings } from './backfill-check.ts';
 import type { PlacedStep } from './live-look.ts';
 
 /** The table that a step works on, and what it does there. */
@@ -18,6 +19,8 @@ export interface StepTable {
   needs: 'ownership' | 'update' | 'select';
   /** It reads all rows, so that none may be hidden from it, and changes them past a subscriber. */
   rows: boolean;
+  /** The columns that a backfill sets here; left out for other kinds. */
+  sets?: readonly string[];
 }
 
 /** The tables of a step other than `ddl`; a backfill or a verification `of` a dual write has that one's. */
@@ -26,7 +29,7 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
     database: string | undefined,
     schema: string,
     name: string | undefined,
-    more: Pick<StepTable, 'needs' | 'rows'>,
+    more: Pick<StepTable, 'needs' | 'rows' | 'sets'>,
   ): StepTable[] => (database === undefined || name === undefined ? [] : [{ database, schema, table: name, ...more }]);
   switch (step.uses) {
     case 'dual-write':
@@ -41,11 +44,16 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
         return [step.left, step.right].flatMap((side) =>
           table(side?.database, side?.schema ?? '', side?.table, { needs, rows: true }),
         );
-      if (step.of === undefined) return table(step.database, step.schema, step.table, { needs, rows: true });
+      const own = step.uses === 'backfill' ? { sets: Object.keys(step.set ?? {}) } : {};
+      if (step.of === undefined) return table(step.database, step.schema, step.table, { needs, rows: true, ...own });
       const of = plan.spec.phases.flatMap(({ steps }) => steps).find(({ id }) => id === step.of);
       if (of?.uses !== 'dual-write') return [];
       return [of.table, of.from?.table, of.to?.table].flatMap((name) =>
-        table(of.database, of.schema, name, { needs, rows: true }),
+        table(of.database, of.schema, name, {
+          needs,
+          rows: true,
+          ...(step.uses === 'backfill' && name === of.table && { sets: Object.keys(of.up) }),
+        }),
       );
     }
     case 'retire':
@@ -94,6 +102,9 @@ export function stepFindings(placed: PlacedStep, of: StepTable, facts: SchemaFac
     ...(of.rows && relation.replicatedBy.length > 0
       ? [found(REPLICATED_TABLE, `${name} is in logical replication: ${relation.replicatedBy.join(', ')}`)]
       : []),
+    ...backfillFindings(placed.step, of, { relation, roomBytes: facts.roomBytes }).map(([rule, message]) =>
+      found(rule, message),
+    ),
   ];
 }
 

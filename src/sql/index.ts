@@ -1,5 +1,6 @@
 export { analyse, type Allowance, type AllowanceProblem, type Analysis, type AnalysisInput } from './analyse.ts';
 export { refuses, type RuleFinding, type StatementAnalysis } from './analysis.ts';
+export { backfillDiskBytes } from './backfill-disk.ts';
 export { type Claim, claimsOf, claimsOfStep } from './claims.ts';
 export { ddlFaults } from './ddl-rules.ts';
 export { columnsOf, expressionFault } from './expression.ts';

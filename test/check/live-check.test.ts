@@ -225,6 +225,24 @@ describe('statements', () => {
     expect(allowed.problems).toEqual([]);
   });
 
+  test('a backfill without room is refused, and one that sets a column of an index is warned of', async () => {
+    const steps: Steps = [
+      ddl('index', 'CREATE INDEX CONCURRENTLY by_mail ON users (lower(mail))'),
+      { id: 'fill', uses: 'backfill', ...on, table: 'users', set: { mail: "'x'" } },
+      { id: 'few', uses: 'backfill', ...on, table: 'users', set: { mail: "'x'" }, where: 'id < 10' },
+    ];
+    const index = ['fill: step-backfill-index', 'few: step-backfill-index'];
+    const ofBackfills = async (options?: object): Promise<string[]> =>
+      (await check(steps, options)).findings.flatMap(({ step, rule }) =>
+        rule.startsWith('step-') ? [`${step}: ${rule}`] : [],
+      );
+    expect(await ofBackfills()).toEqual(index);
+    expect(await ofBackfills({ databases: { app: { url: fresh.url, room: 1 } } })).toEqual([
+      'fill: step-backfill-room',
+      ...index,
+    ]);
+  });
+
   test('room is what is left of what is configured, and of the disk where it can be seen', async () => {
     const free = await bytesOfRoom(admin, null);
     expect(free).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { Databases } from '../../src/adapters/postgres/database.ts';
 import { AUDIT, type DataRoom, dataRoom, effects, users } from './room.ts';
 
 const { dualWrite, backfill } = effects;
@@ -265,4 +266,32 @@ test('a backfill without a dual write finds the rows that are inserted meanwhile
   expect(
     Number(await room.value('SELECT count(*) FROM public.users WHERE given_name IS NULL AND full_name IS NOT NULL')),
   ).toBeLessThanOrEqual(1);
+});
+
+test('the note of a large walk says what it cost, and which index made its updates dear', async () => {
+  const room = await dataRoom(`${users(12_000)}; CREATE INDEX by_given ON users (lower(given_name))`);
+  await dualWrite.up(room.dualWrite(), room.bench.context());
+  const { note } = await backfill.up(room.backfill(), room.bench.context());
+  expect(note).toMatch(
+    /^12,000 rows changed; [\d,]+ bytes of WAL a row; 0 % of the updates were HOT, for by_given holds what was set$/,
+  );
+  const bytes = Number(/([\d,]+) bytes/.exec(note)?.[1]?.replaceAll(',', ''));
+  expect(bytes).toBeGreaterThan(100);
+  expect(bytes).toBeLessThan(5_000);
+});
+
+test('what would outgrow the database’s room is refused before it begins; few rows of a large table are not', async () => {
+  const room = await dataRoom(users(20_000));
+  const size = Number(await room.value('SELECT pg_database_size(current_database())'));
+  const databases = new Databases({ app: { url: room.url, room: size + 1_000_000 } });
+  onTestFinished(() => databases.close());
+  const context = room.bench.context({ databases });
+  const step = room.backfill({ set: { note: "'x'" } });
+  await expect(backfill.up(step, context)).rejects.toMatchObject({
+    code: 'RuleViolated',
+    message: expect.stringMatching(/"public"."users" needs about \d+ MiB .*step-backfill-room/),
+  });
+  expect(await room.value('SELECT count(*) FROM public.users WHERE note IS NOT NULL')).toBe('0');
+  const few = room.backfill({ id: 'few', set: { note: "'x'" }, where: 'note IS NULL AND id < 100' });
+  expect((await backfill.up(few, context)).note).toBe('99 rows changed');
 });
