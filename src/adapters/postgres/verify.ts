@@ -49,7 +49,8 @@ export interface ComparedColumn {
 /**
  * Comparison with the dual write `detail`. A row is in step when its sides belong together as the triggers see it:
  * the old side is `down` of the new one, or the new side is `up` of the old one; the latter doesn't count where a client
- * wrote the new side last (marker 1). Columns that `down` doesn't read must be what `up` gives in any other row.
+ * wrote the new side last (marker 1). In other rows columns that `down` doesn't read must be what `up` gives, and a NULL
+ * on the old side says nothing of the new one, because most expressions make NULL of much.
  *
  * `session` must be in a transaction, which keeps nothing of it.
  */
@@ -70,9 +71,8 @@ export async function compareWithDualWrite(
     `CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN ${anyDiffers(down)} ${rest} END`;
   const either = down.length > 0 && unread.length < up.length;
   const strict = byMarker(`ELSE ${anyDiffers(up)}`);
-  const differs = either
-    ? byMarker(`WHEN NOT ${anyDiffers(down)} THEN ${anyDiffers(unread)} ELSE ${anyDiffers(up)}`)
-    : strict;
+  const together = down.map(({ same }) => same).join(' AND ');
+  const differs = either ? byMarker(`WHEN ${together} THEN ${anyDiffers(unread)} ELSE ${anyDiffers(up)}`) : strict;
   const assignments = [
     ...Object.entries(detail.up).map(([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`),
     `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} IS NULL THEN 2 WHEN ${marker} = 0 THEN 3 ELSE ${marker} + 1 END`,
@@ -214,17 +214,16 @@ async function comparedColumns(
   expressions: Readonly<Record<string, string>>,
   actual: (name: string) => string,
   counts: string,
-): Promise<ComparedColumn[]> {
+): Promise<(ComparedColumn & { same: string })[]> {
   const alias = quoteIdentifier(shape.table);
-  const columns: ComparedColumn[] = [];
+  const columns: (ComparedColumn & { same: string })[] = [];
   for (const [name, expression] of Object.entries(expressions)) {
     const { type, collation } = columnOfTable(shape, actual(name));
     const column = `${alias}.${quoteIdentifier(actual(name))}`;
     const expected = `CAST((\n${expression}\n) AS ${type})${collation === null ? '' : ` COLLATE ${collation}`}`;
-    const differs = (await hasEquality(session, shape, actual(name)))
-      ? `${column} IS DISTINCT FROM ${expected}`
-      : `${column}::text IS DISTINCT FROM ${expected}::text`;
-    columns.push({ name, actual: column, expected, differs, counts });
+    const as = (await hasEquality(session, shape, actual(name))) ? '' : '::text';
+    const differs = `${column}${as} IS DISTINCT FROM ${expected}${as}`;
+    columns.push({ name, actual: column, expected, differs, same: `${column}${as} = ${expected}${as}`, counts });
   }
   return columns;
 }
