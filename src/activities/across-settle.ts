@@ -1,7 +1,7 @@
 import { equalAfterAll, hashesAt, textsAt } from '../adapters/postgres/across-read.ts';
 import { type Difference, repairRows, syncedColumns } from '../adapters/postgres/across-repair.ts';
 import type { Pair } from '../adapters/postgres/across-side.ts';
-import { listSuspects, removeSuspects } from '../adapters/postgres/across-suspects.ts';
+import { keepHot, listSuspects, removeSuspects } from '../adapters/postgres/across-suspects.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { recordLineage } from '../adapters/postgres/lineage.ts';
 import { wait } from '../adapters/postgres/lock-ladder.ts';
@@ -18,6 +18,8 @@ const READ_KEYS = 1_000;
 /** Rows of one transaction of a repair, and of one look at values. */
 const REPAIR_ROWS = 100;
 const LOOKS_MIN = 3;
+/** Rows are equal when they were for so long without a change: what is written a thousand times a second never is. */
+const EQUAL_MS = 50;
 const PAUSE_FIRST_MS = 20;
 const PAUSE_MAX_MS = 1_000;
 /** A row that wasn't still for so many times `settle` is hot. */
@@ -26,8 +28,11 @@ const HOT_AFTER = 5;
 const ROUNDS_MAX = 20;
 export const SAMPLE_MAX = 20;
 
+interface Seen {
+  left: string | null;
+  right: string | null;
+}
 interface Verdicts {
-  equal: Place[];
   different: Difference[];
   hot: Place[];
 }
@@ -70,7 +75,8 @@ interface Watched {
 
 /**
  * Looks at rows again and again until each is judged. Equal: the left side held before and after what the right side held
- * in between. Different: neither side changed for `settle` and several looks. Hot: it kept changing up to the limit.
+ * in between, and a moment later both still do. Different: neither side changed for `settle` and several looks. Hot: it
+ * kept changing up to the limit.
  */
 async function judge(
   job: Job,
@@ -84,12 +90,12 @@ async function judge(
   const open = new Map<string, Watched>();
   for (const place of places)
     open.set(JSON.stringify(place), { place, left: null, right: null, sinceMs: Number.NaN, looks: 0 });
-  const verdicts: Verdicts = { equal: [], different: [], hot: [] };
+  const verdicts: Verdicts = { different: [], hot: [] };
   for (let pauseMs = PAUSE_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS, Math.max(1, settleMs / 2))) {
     const watched = [...open.values()];
     for (let at = 0; at < watched.length; at += READ_KEYS) {
       signal.throwIfAborted();
-      await look(job, pair, watched.slice(at, at + READ_KEYS), { settleMs, open, verdicts });
+      await look(job, pair, watched.slice(at, at + READ_KEYS), { settleMs, open, verdicts, signal });
     }
     if (open.size === 0) return verdicts;
     if (performance.now() - began > HOT_AFTER * settleMs + PAUSE_MAX_MS) break;
@@ -100,13 +106,8 @@ async function judge(
   return verdicts;
 }
 
-async function look(
-  job: Job,
-  pair: Pair,
-  rows: readonly Watched[],
-  { settleMs, open, verdicts }: { settleMs: number; open: Map<string, Watched>; verdicts: Verdicts },
-): Promise<void> {
-  const places = rows.map(({ place }) => place);
+/** What the rows are; null where the left side changed while the right side was read. */
+async function lookAt(job: Job, pair: Pair, places: readonly Place[]): Promise<(id: string) => Seen | null> {
   const read = (name: 'left' | 'right'): Promise<Map<string, string>> =>
     job.databases[name].transaction(async (session) => {
       // The keys are few: an index finds them, whatever the statistics say of the list.
@@ -114,23 +115,61 @@ async function look(
       return hashesAt(session, pair[name], places);
     });
   const before = await read('left');
-  const between = await read('right');
-  const after = await read('left');
+  const right = await read('right');
+  const left = await read('left');
+  return (id) =>
+    before.get(id) === left.get(id) ? { left: left.get(id) ?? null, right: right.get(id) ?? null } : null;
+}
+
+async function look(
+  job: Job,
+  pair: Pair,
+  rows: readonly Watched[],
+  {
+    settleMs,
+    open,
+    verdicts,
+    signal,
+  }: { settleMs: number; open: Map<string, Watched>; verdicts: Verdicts; signal: AbortSignal },
+): Promise<void> {
+  const seen = await lookAt(
+    job,
+    pair,
+    rows.map(({ place }) => place),
+  );
   const now = performance.now();
+  const equal: { id: string; place: Place; hash: string | null }[] = [];
   for (const row of rows) {
     const id = JSON.stringify(row.place);
-    const left = after.get(id) ?? null;
-    const right = between.get(id) ?? null;
-    const still = (before.get(id) ?? null) === left;
-    if (still && left === right) {
-      verdicts.equal.push(row.place);
-      open.delete(id);
-    } else if (!still || row.looks === 0 || row.left !== left || row.right !== right) {
-      open.set(id, { place: row.place, left, right, sinceMs: now, looks: 1 });
+    const is = seen(id);
+    if (is !== null && is.left === is.right) equal.push({ id, place: row.place, hash: is.left });
+    else if (is === null || row.looks === 0 || row.left !== is.left || row.right !== is.right) {
+      open.set(id, {
+        place: row.place,
+        left: is?.left ?? null,
+        right: is?.right ?? null,
+        sinceMs: now,
+        looks: is === null ? 0 : 1,
+      });
     } else if (row.looks + 1 >= LOOKS_MIN && now - row.sinceMs >= settleMs) {
-      verdicts.different.push({ place: row.place, left, right });
+      verdicts.different.push({ place: row.place, left: is.left, right: is.right });
       open.delete(id);
     } else open.set(id, { ...row, looks: row.looks + 1 });
+  }
+  if (equal.length === 0) return;
+  await wait(EQUAL_MS, signal);
+  const again = await lookAt(
+    job,
+    pair,
+    equal.map(({ place }) => place),
+  );
+  for (const { id, place, hash } of equal) {
+    const is = again(id);
+    if (is === null || is.left !== hash || is.right !== hash) {
+      open.set(id, { place, left: null, right: null, sinceMs: now, looks: 0 });
+      continue;
+    }
+    open.delete(id);
   }
 }
 
@@ -203,15 +242,17 @@ async function conclude(
   await job.databases.right.transaction(async (session) => {
     const { detail } = await job.ledgers.right.enter(session, job.key);
     const known = passesOf(detail);
+    const isHot = new Set(hot.map((place) => JSON.stringify(place)));
     const gone = {
       different: await removeSuspects(
         session,
         job.owner,
         different.map(({ place }) => place),
       ),
-      hot: await removeSuspects(session, job.owner, hot),
+      hot: await keepHot(session, job.owner, hot),
     };
-    await removeSuspects(session, job.owner, places);
+    const equal = places.filter((place) => !isHot.has(JSON.stringify(place)));
+    await removeSuspects(session, job.owner, equal);
     const next: Passes = {
       ...known,
       differing: known.differing + gone.different,

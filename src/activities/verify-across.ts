@@ -1,7 +1,7 @@
 import { type Both, sameDigest } from '../adapters/postgres/across-read.ts';
 import { assertRepairable } from '../adapters/postgres/across-repair.ts';
 import type { Bounds, Pair } from '../adapters/postgres/across-side.ts';
-import { addSuspects, removeSuspects } from '../adapters/postgres/across-suspects.ts';
+import { addSuspects, removeSuspects, wakeHot } from '../adapters/postgres/across-suspects.ts';
 import { cutTable } from '../adapters/postgres/range-cut.ts';
 import {
   addRanges,
@@ -81,7 +81,7 @@ async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: nu
     const places = asWhole(pair, input) ? [] : await cutLeft(job, pair, step.chunk.rows);
     // The last range has no end, and the first no beginning: keys beyond either end of the left side count too.
     await addRanges(session, job.owner, [...places.slice(0, -1), []], step.chunk.rows);
-    await removeSuspects(session, job.owner, null);
+    await wakeHot(session, job.owner);
     const pass = known.passes + 1;
     const across = { ...NO_PASSES, passes: pass, judged: known.judged, repaired: known.repaired };
     await job.ledgers.right.record(session, job.key, 'intended', { detail: { across } });

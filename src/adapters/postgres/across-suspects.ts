@@ -20,10 +20,10 @@ export async function addSuspects(session: Queryable, owner: RangeOwner, places:
   );
 }
 
-/** The first of them, at most `limit`. */
+/** The first that wait for their verdict, at most `limit`. */
 export async function listSuspects(session: Queryable, owner: RangeOwner, limit: number): Promise<Place[]> {
   const rows = await session.query(
-    `SELECT to_json(key)::text AS key FROM switchback.suspects WHERE ${OWNER} ORDER BY key LIMIT $5`,
+    `SELECT to_json(key)::text AS key FROM switchback.suspects WHERE ${OWNER} AND NOT hot ORDER BY key LIMIT $5`,
     [...ownerValues(owner), limit],
   );
   return rows.map((row) => placeOf(row['key']) ?? []);
@@ -48,3 +48,16 @@ export async function removeSuspects(
         );
   return Number(row?.['count']);
 }
+
+/** Those that can't be judged now stay for the next pass. Answers with how many there were. */
+export async function keepHot(session: Queryable, owner: RangeOwner, places: readonly Place[]): Promise<number> {
+  const rows = await session.query(
+    `UPDATE switchback.suspects SET hot = true WHERE ${OWNER} AND NOT hot AND key IN (${PLACES}) RETURNING 1 AS kept`,
+    [...ownerValues(owner), JSON.stringify(places)],
+  );
+  return rows.length;
+}
+
+/** A new pass looks at what was hot in the one before. */
+export const wakeHot = (session: Queryable, owner: RangeOwner): Promise<unknown> =>
+  session.query(`UPDATE switchback.suspects SET hot = false WHERE ${OWNER} AND hot`, ownerValues(owner));

@@ -290,7 +290,10 @@ ALTER TABLE switchback.before_images ALTER COLUMN keys SET STORAGE EXTERNAL, ALT
   ALTER COLUMN wrote SET STORAGE EXTERNAL;
 CREATE INDEX before_images_by_step ON switchback.before_images (migration, version, epoch, step, failed, id);`;
 
-/** Keys that a comparison of two tables found to differ and has still to look at again. */
+/**
+ * Keys that a comparison of two tables found to differ and has still to look at again. Those that are `hot` changed at
+ * every look: the next pass looks at them, whatever it finds.
+ */
 const SUSPECTS = `
 CREATE TABLE switchback.suspects (
   migration text NOT NULL,
@@ -298,6 +301,7 @@ CREATE TABLE switchback.suspects (
   epoch integer NOT NULL,
   step text NOT NULL,
   key text[] NOT NULL,
+  hot boolean NOT NULL DEFAULT false,
   PRIMARY KEY (migration, version, epoch, step, key)
 );`;
 
