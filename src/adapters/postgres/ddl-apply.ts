@@ -18,12 +18,13 @@ import {
   recordUnits,
   statementLabel,
 } from './ddl-record.ts';
-import { dualWritesInWords, renameInDualWrites } from './dual-write.ts';
+import { dualWritesInWords } from './dual-write.ts';
 import { quoteIdentifier } from './identifier.ts';
 import { applyIndexBuild } from './index-build.ts';
 import { applyIndexDrop } from './index-drop.ts';
 import { climbInSession, ConcurrentChange } from './lock-ladder.ts';
 import { lockFirst, takesOtherOrder } from './lock-order.ts';
+import { followColumn, renameTableInSyncs } from './table-sync-follow.ts';
 
 /**
  * Runs the statements that are not yet recorded as done, unit by unit, one transaction each, with what each changed in
@@ -81,8 +82,10 @@ async function followRenames(
 ): Promise<void> {
   for (const { before, after } of renamed) {
     if (before.kind === 'column' && before.of === after.of)
-      await renameInDualWrites(transaction, before.schema, before.of, { from: before.name, to: after.name });
+      await followColumn(transaction, before.schema, before.of, { from: before.name, to: after.name });
     if (before.kind !== 'table') continue;
+    if (before.schema === after.schema)
+      await renameTableInSyncs(transaction, before.schema, { from: before.name, to: after.name });
     const [first] = await dualWritesInWords(transaction, before.schema, before.name);
     if (first === undefined) continue;
     throw new SwitchbackError(

@@ -9,12 +9,12 @@ import { useSettings } from './ddl-apply.ts';
 import { type DdlDetail, type DdlWork, type DoneStatement, enterDdl, readDetail } from './ddl-record.ts';
 import { drifted, failedUndo, inWords, lostBetween, strangersIn, wouldLose } from './ddl-undo-check.ts';
 import { isNothing, pendingUndo } from './ddl-undo-plan.ts';
-import { renameInDualWrites } from './dual-write.ts';
 import { quoteTable } from './identifier.ts';
 import { ConcurrentChange } from './lock-ladder.ts';
 import { lockFirst, referredTo, takesOtherOrder } from './lock-order.ts';
 import { beginRescue, detachedTables, type RescueKey, showRescued } from './rescue.ts';
 import { inSavepoint } from './table-expressions.ts';
+import { followColumn, renameTableInSyncs } from './table-sync-follow.ts';
 
 export type Round =
   | { next: 'done' | 'again' }
@@ -133,8 +133,11 @@ class StatementUndo {
     await useSettings(transaction, null);
     const after = await catalogSnapshot(transaction, this.#done.scope);
     for (const { before, after: renamed } of pending.renamed) {
-      if (before.kind !== 'column' || !after.has(catalogKey(before))) continue;
-      await renameInDualWrites(transaction, before.schema, before.of, { from: renamed.name, to: before.name });
+      if (!after.has(catalogKey(before))) continue;
+      if (before.kind === 'table' && before.schema === renamed.schema)
+        await renameTableInSyncs(transaction, before.schema, { from: renamed.name, to: before.name });
+      if (before.kind !== 'column') continue;
+      await followColumn(transaction, before.schema, before.of, { from: renamed.name, to: before.name });
     }
     const lost = lostBetween({ now, after }, this.#made, topLevel(this.#net.created));
     if (lost.length > 0) throw wouldLose(this.#at, inWords(lost));

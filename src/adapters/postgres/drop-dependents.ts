@@ -4,6 +4,7 @@ import type { DualWriteDetail } from './dual-write-function.ts';
 import { planNameOf } from './drop-loss.ts';
 import { quoteIdentifier } from './identifier.ts';
 import { columnReferences } from './retire-references.ts';
+import { syncsOf } from './table-sync-follow.ts';
 import { tableReferences } from './retire-table-references.ts';
 import { type RetireTarget, stillInUse } from './retire-work.ts';
 
@@ -87,6 +88,21 @@ export async function dualWritesToRemove(
     }
     removed.steps.push(step);
     removed.statements.push(...removeDualWrite(detail));
+  }
+  const { schema, table, column } = target;
+  const found = await syncsOf(
+    session,
+    column === null ? { schema, table: retiredName, column } : { schema, table, column: retiredName },
+  );
+  for (const { run, step, others, statements } of found) {
+    if (others.length > 0)
+      throw stillInUse(
+        target,
+        `is needed by the dual write of step "${step}" of migration "${run.migration}", which keeps ${others.map(quoteIdentifier).join(', ')} in step too`,
+        'retire these columns as well, then retry: the triggers go with the first of them',
+      );
+    removed.steps.push(step);
+    removed.statements.push(...statements);
   }
   return removed;
 }

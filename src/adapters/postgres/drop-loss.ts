@@ -11,6 +11,7 @@ import { OURS } from './retire-readers.ts';
 import { type RetireTarget, type RetireWork, targetFields, targetWords } from './retire-work.ts';
 import { searchPath } from './table-expressions.ts';
 import { readTableShape } from './table-shape.ts';
+import { lostWithout } from './table-sync-follow.ts';
 import { compareOneColumn } from './verify.ts';
 
 /**
@@ -55,8 +56,16 @@ export async function refuseLoss(
 async function lossOf(session: Queryable, target: RetireTarget, retiredName: string): Promise<Loss> {
   const { schema, table } = target;
   if (target.column === null) {
-    const [row] = await session.query(`SELECT ${OURS} count(*) AS count FROM ${quoteTable(schema, retiredName)}`);
-    return { rows: Number(row?.['count']), keys: [], why: 'all rows of the table go' };
+    const kept = await lostWithout(session, { schema, table: retiredName, column: null, alias: 't' });
+    await session.query(`SET LOCAL search_path = ${searchPath(schema)}`);
+    const [row] = await session.query(
+      `SELECT ${OURS} count(*) AS count FROM ${quoteTable(schema, retiredName)} AS t WHERE ${kept?.lost ?? 'true'}`,
+    );
+    const why =
+      kept === null
+        ? 'all rows of the table go'
+        : `the other table of step "${kept.step}" doesn't give all of their values back`;
+    return { rows: Number(row?.['count']), keys: [], why };
   }
   const shape = await readTableShape(session, schema, table);
   const key = await findKey(session, shape, null);
@@ -85,6 +94,14 @@ async function comparisonOf(
     return { from, lost: differs, why: `they are not what step "${step}" derives from the other side` };
   }
   const alias = quoteIdentifier(table);
+  const kept = await lostWithout(session, { schema, table, column: retiredName, alias });
+  if (kept !== null) {
+    return {
+      from: `${quoteTable(schema, table)} AS ${alias}`,
+      lost: kept.lost,
+      why: `they are not what step "${kept.step}" derives from the other table`,
+    };
+  }
   return {
     from: `${quoteTable(schema, table)} AS ${alias}`,
     lost: `${alias}.${quoteIdentifier(retiredName)} IS NOT NULL`,

@@ -2,7 +2,6 @@ import { SwitchbackError } from '../../messages/index.ts';
 import type { CatalogObject } from './catalog.ts';
 import type { Queryable } from './database.ts';
 import { type DdlWork, enterDdl } from './ddl-record.ts';
-import { renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { recordLineage } from './lineage.ts';
 import { climbTransaction } from './lock-ladder.ts';
@@ -18,6 +17,7 @@ import {
   rescueKey,
 } from './rescue-state.ts';
 import type { StepRecord } from './step-ledger.ts';
+import { followColumn } from './table-sync-follow.ts';
 
 export { detachedTables, type RescueKey, rescuedCount } from './rescue-state.ts';
 
@@ -175,7 +175,7 @@ async function renameColumn(
 ): Promise<void> {
   const [from, to] = [quoteIdentifier(renamed.from), quoteIdentifier(renamed.to)];
   await transaction.query(`ALTER TABLE ${quoteTable(schema, table)} RENAME COLUMN ${from} TO ${to}`);
-  await renameInDualWrites(transaction, schema, table, renamed);
+  await followColumn(transaction, schema, table, renamed);
 }
 
 /** Batches of pages: short enough that locks and snapshots are held for a moment only. */

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
 import { useSettings } from './ddl-apply.ts';
-import { renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { callsOf, seeStatements, watchReaders } from './retire-readers.ts';
 import { columnReferences } from './retire-references.ts';
@@ -17,6 +16,7 @@ import {
   stillInUse,
   targetLabel,
 } from './retire-work.ts';
+import { followColumn } from './table-sync-follow.ts';
 
 /**
  * Takes a column out of use by another name, in one transaction with the sync triggers, so that it goes on being
@@ -51,7 +51,7 @@ export async function retireColumn(work: Work): Promise<string> {
     await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
     const detail = await planRetirement(work, transaction);
     for (const statement of retireStatements(detail)) await transaction.query(statement);
-    const rewritten = await renameInDualWrites(transaction, target.schema, target.table, {
+    const rewritten = await followColumn(transaction, target.schema, target.table, {
       from: target.column,
       to: detail.retiredName,
     });
@@ -129,7 +129,7 @@ export async function bringBackColumn(work: Work): Promise<string> {
     await assertStillRetired(transaction, retired);
     const server = await serverVersion(transaction);
     for (const statement of bringBackStatements(retired, server)) await transaction.query(statement);
-    await renameInDualWrites(transaction, target.schema, target.table, {
+    await followColumn(transaction, target.schema, target.table, {
       from: retired.retiredName,
       to: target.column,
     });

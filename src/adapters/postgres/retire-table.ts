@@ -16,6 +16,7 @@ import {
   stillInUse,
   targetLabel,
 } from './retire-work.ts';
+import { renameTableInSyncs } from './table-sync-follow.ts';
 
 /**
  * Takes a whole table out of use by another name. Its rows, indexes, sequences, grants and foreign keys stay as they
@@ -41,9 +42,11 @@ export async function retireTable(work: Work): Promise<string> {
     await useSettings(transaction, { schema: null, lockTimeoutMs, statementTimeoutMs: 0 });
     const detail = await planRetirement(work, transaction);
     await rename(transaction, target.schema, target.table, detail.retiredName);
+    const synced = await renameTableInSyncs(transaction, target.schema, { from: target.table, to: detail.retiredName });
     const held = await foreignKeysTo(transaction, target.schema, detail.retiredName);
     const note = [
       `${targetLabel(target)} is out of use as "${detail.retiredName}"`,
+      ...(synced > 0 ? ['its triggers keep it current'] : []),
       ...(held.length > 0 ? [`foreign keys that go on holding: ${held.join(', ')}`] : []),
       seen,
     ].join('; ');
@@ -109,6 +112,7 @@ export async function bringBackTable(work: Work): Promise<string> {
     }
     if ((await readTable(transaction, schema, table)) !== null) throw foreign(schema, table);
     await rename(transaction, schema, retired.retiredName, table);
+    await renameTableInSyncs(transaction, schema, { from: retired.retiredName, to: table });
     await ledger.record(transaction, key, 'undone', { note });
     return note;
   });

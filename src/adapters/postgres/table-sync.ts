@@ -156,6 +156,9 @@ export async function findTableSyncs(
   schema: string,
   table: string,
 ): Promise<{ run: Omit<RunRef, 'digest' | 'generation'>; step: string; detail: TableSyncDetail }[]> {
+  // A check looks at databases that no migration has come to yet.
+  const [ledger] = await session.query("SELECT to_regclass('switchback.steps') IS NOT NULL AS there");
+  if (ledger?.['there'] !== 't') return [];
   const rows = await session.query(
     `SELECT migration, version, epoch, step, detail->'tableSync' AS detail FROM switchback.steps
      WHERE kind = 'dual-write' AND state = 'applied' AND detail->'tableSync'->>'schema' = $1
