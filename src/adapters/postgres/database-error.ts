@@ -74,6 +74,9 @@ const UNREACHABLE =
   /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|57P01|57P02|57P03|08...)$/;
 const WRONG_CREDENTIALS = /^(28P01|28000)$/;
 
+/** `too_many_connections`: of the server, or of the role or database by its CONNECTION LIMIT. */
+const NO_CONNECTION_LEFT = '53300';
+
 /** `cannot execute … in a read-only transaction`: our sessions ask for none, so the server is in recovery. */
 const NO_WRITES = '25006';
 
@@ -116,6 +119,17 @@ export function databaseError(
     });
   }
   if (code === NO_WRITES && !asked) return noWrites(database, { sqlState: code });
+  if (code === NO_CONNECTION_LEFT) {
+    return new SwitchbackError(
+      'DatabaseUnreachable',
+      `database "${database}" has no connection left for us: ${first.message}`,
+      {
+        retry: true,
+        hint: 'it is tried again by itself; end connections of others, or raise max_connections or the CONNECTION LIMIT of the role or database',
+        fields: { database, sqlState: code },
+      },
+    );
+  }
   if (code === '3D000') {
     return new SwitchbackError(
       'DatabaseUnreachable',
