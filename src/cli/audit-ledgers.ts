@@ -1,4 +1,4 @@
-import { readAudit } from '../activities/audit.ts';
+import { readAudit } from '../activities/read-audit.ts';
 import { saltsOf } from '../adapters/postgres/audit-read.ts';
 import { rowsOfHash, tablesNamed } from '../adapters/postgres/audited-row.ts';
 import { Database } from '../adapters/postgres/database.ts';

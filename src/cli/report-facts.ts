@@ -1,4 +1,4 @@
-import { readAudit } from '../activities/audit.ts';
+import { readAudit } from '../activities/read-audit.ts';
 import { registeredMigration } from '../adapters/postgres/audit-read.ts';
 import { Database, type Row } from '../adapters/postgres/database.ts';
 import type { Status } from '../messages/index.ts';

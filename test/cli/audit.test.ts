@@ -5,7 +5,8 @@ import { Database } from '../../src/adapters/postgres/database.ts';
 import { keyHash } from '../../src/adapters/postgres/key-hash.ts';
 import type { Audit } from '../../src/messages/index.ts';
 import { planOf, startEngine } from '../harness/engine.ts';
-import { runCli, testFolder, writeFile } from './run-cli.ts';
+import { run } from '../../src/cli/program.ts';
+import { testFolder, writeFile } from './run-cli.ts';
 
 const TABLES = `SET search_path = public;
 CREATE TABLE steps (id int PRIMARY KEY, n int, note text); INSERT INTO steps SELECT i FROM generate_series(-5, 44) i;
@@ -35,10 +36,19 @@ test('audit of a run, of a row and of a hash, from the databases and from a work
 
   const folder = testFolder();
   const config = writeFile(folder, 'config.yaml', { taskQueue, ledger, databases });
-  const env = { TEMPORAL_ADDRESS: engine.config.temporal?.address };
-  const cli = (...args: string[]) => runCli([...args, '--config', config], { cwd: folder, env });
+  const play = async (args: string[]): Promise<{ code: number; stdout: string; stderr: string }> => {
+    const said = { stdout: '', stderr: '' };
+    const code = await run(args, {
+      out: (text) => void (said.stdout += `${text}\n`),
+      err: (text) => void (said.stderr += `${text}\n`),
+      ...{ screen: null, color: false, env: {}, cwd: folder, program: 'npx switchback' },
+    });
+    return { code, ...said };
+  };
+  const cli = (...args: string[]) => play([...args, '--config', config]);
   /** As on a machine that knows Temporal and no database. */
-  const far = (...args: string[]) => runCli([...args, '--task-queue', taskQueue], { cwd: folder, env });
+  const far = (...args: string[]) =>
+    play([...args, '--task-queue', taskQueue, '--address', engine.config.temporal?.address ?? '']);
   const home = new Database('home', { url: databases['home']?.url ?? '' });
   const [salts] = await home.query('SELECT min(salt) AS salt FROM switchback.salts');
   await home.close();
@@ -68,6 +78,7 @@ test('audit of a run, of a row and of a hash, from the databases and from a work
   expect(row.stdout).toContain('key 7 of app/public.steps: the row is there');
   expect(row.stdout).toContain(`${name}  v1/1  numbers`);
   expect(dashed.stdout).toContain('key -5 of app/public.steps: the row is there');
+  expect(farRow.stderr).toBe('');
   expect((JSON.parse(farRow.stdout) as Audit).row?.changes).toMatchObject([{ step: 'numbers', sure: 'in-range' }]);
   expect(farPlain.stderr).toContain('holds personal data');
   expect(farPlain.code).toBe(2);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readAudit } from '../../src/activities/audit.ts';
+import { readAudit } from '../../src/activities/read-audit.ts';
 import { Database } from '../../src/adapters/postgres/database.ts';
 import { keyHash, saltOf } from '../../src/adapters/postgres/key-hash.ts';
 import { recordLineage } from '../../src/adapters/postgres/lineage.ts';
@@ -7,7 +7,7 @@ import type { AuditQuestion, RunRef } from '../../src/messages/index.ts';
 import { auditText } from '../../src/report/audit-text.ts';
 import { type DataRoom, dataRoom, effects, users } from './room.ts';
 
-const { dualWrite, backfill, verify } = effects;
+const { dualWrite, backfill } = effects;
 const NAME = 'test-migration';
 
 /** The home ledger's row of a migration, without the run that would have written it. */
@@ -24,7 +24,7 @@ const auditOf = (
 ) => {
   const question: AuditQuestion = {
     name,
-    ...(row !== undefined && { row: { database: row.database ?? null, schema: row.schema ?? null, ...row } as never }),
+    ...(row !== undefined && { row: { ...row, database: row.database ?? null, schema: row.schema ?? null } }),
   };
   return readAudit([database], database, question, { plainKeys });
 };
@@ -79,7 +79,6 @@ test('a row filled, repaired and set aside: what is known of it, of a migration,
     /fill {2}backfill {2}app\/public\.users {2}.*digest [0-9a-f]{16} → [0-9a-f]{16} {2}by test@example\.com/,
   );
   expect((await auditOf(room, { table: 'users', key: ['9999'] })).row).toMatchObject({ exists: false, changes: [] });
-  await expect(verify.up(room.verify({ onMismatch: 'fail' }), room.bench.context())).rejects.toThrow('differ');
 });
 
 test('ranges are compared by the types, directions and collations of the key, and a row alone is told apart', async () => {

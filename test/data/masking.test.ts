@@ -33,7 +33,7 @@ async function told(database: Database, sql: string, hide: boolean): Promise<{ e
     fields,
     stack,
     cause,
-    { ...error },
+    Object.entries(error),
     (cause as Error | undefined)?.message,
   ]);
   return { error, all };
