@@ -6,7 +6,7 @@ import { CHUNK_ROWS_MIN } from '../analysis/servo.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
 import { paceNote } from './pace-words.ts';
 import { pause } from './pause.ts';
-import { type Probe, probesOf, readProbe } from './pressure.ts';
+import { noAnswer, type Probe, probesOf, readProbe } from './pressure.ts';
 
 /** How fast a long step may go right now, and why not faster. */
 export interface Pace {
@@ -137,6 +137,7 @@ class RunningPacer implements Pacer {
     looked.resolve();
     const slower = isSlower(this.#pace, before);
     if (!slower && this.#pace.rest === before.rest && this.#pace.rowsPerSecond === before.rowsPerSecond) return;
+    this.#context.log.info({ note: this.#pace.note }, slower ? 'goes slower' : 'goes faster');
     for (const listener of this.#listeners) listener(this.#pace, slower);
   }
 
@@ -168,7 +169,7 @@ class RunningPacer implements Pacer {
   }
 
   async #read(probe: Probe): Promise<Reading[]> {
-    if (this.#busy.has(probe)) return [{ verdict: 'no answer', words: `${probe.name} still does not answer` }];
+    if (this.#busy.has(probe)) return [noAnswer(probe, 'still not')];
     this.#busy.add(probe);
     const look = async (signal: AbortSignal): Promise<Reading[]> => {
       try {
@@ -177,7 +178,7 @@ class RunningPacer implements Pacer {
         this.#busy.delete(probe);
       }
     };
-    return readProbe({ name: probe.name, look }, this.#closing.signal);
+    return readProbe({ ...probe, look }, this.#closing.signal);
   }
 
   async #renew(): Promise<void> {

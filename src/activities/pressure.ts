@@ -12,6 +12,8 @@ import { judgePressure } from './pressure-words.ts';
 export interface Probe {
   /** `the database`: what doesn't answer when it doesn't. */
   name: string;
+  /** Whether to stand still at once when it doesn't answer. */
+  hard?: boolean;
   /** Throws where it gets no answer; `signal` ends the wait for one. */
   look(signal: AbortSignal): Promise<Reading[]>;
   close?(): Promise<void>;
@@ -38,7 +40,14 @@ export function probesOf(watched: Watched, throttle: Throttle): Probe[] {
   ];
 }
 
-/** One look of one probe, which never throws: what doesn't answer is a reading too. */
+/** What doesn't answer is a reading too. */
+export const noAnswer = ({ name, hard = false }: Pick<Probe, 'name' | 'hard'>, why: string): Reading => ({
+  verdict: 'no answer',
+  words: `${name} does not answer (${why})`,
+  hard,
+});
+
+/** One look of one probe, which never throws. */
 export async function readProbe(probe: Probe, closing: AbortSignal): Promise<Reading[]> {
   const late = AbortSignal.timeout(PROBE_TIMEOUT_MS);
   const signal = AbortSignal.any([closing, late]);
@@ -48,7 +57,7 @@ export async function readProbe(probe: Probe, closing: AbortSignal): Promise<Rea
   try {
     return await Promise.race([probe.look(signal), ended.promise]);
   } catch (error) {
-    return [{ verdict: 'no answer', words: `${probe.name} does not answer (${reasonOf(error)})` }];
+    return [noAnswer(probe, reasonOf(error))];
   } finally {
     signal.removeEventListener('abort', end);
   }
@@ -81,12 +90,12 @@ function replicaProbe(database: Database, maxReplicaLag: NonNullable<Throttle['m
   const maxMs = durationMs(maxReplicaLag);
   const lag = new ReplicaLag();
   return {
-    name: `database "${database.name}", asked for its position,`,
+    name: database.replicas.length === 1 ? 'replica 1' : `one of ${database.replicas.length} replicas`,
+    hard: true,
     look: async () =>
       (await lag.readEach(database)).map((of, index): Reading => {
         const name = `replica ${index + 1}`;
-        if (of.status === 'rejected')
-          return { verdict: 'no answer', words: `${name} does not answer (${reasonOf(of.reason)})`, hard: true };
+        if (of.status === 'rejected') return noAnswer({ name, hard: true }, reasonOf(of.reason));
         const behind = `${name} is ${seconds(of.value)} s behind, ${seconds(maxMs)} s allowed`;
         return { verdict: of.value <= maxMs ? 'ok' : 'bad', words: behind };
       }),
