@@ -47,7 +47,7 @@ describe('the configuration', () => {
 taskQueue: moves
 ledger: accounts-db
 databases:
-  accounts-db: {url: "\${URL}", directUrl: "\${URL}?direct", replicas: ["\${URL}?replica"], room: 1.5TB}
+  accounts-db: {url: "\${URL}", directUrl: "\${URL}?direct", replicas: ["\${URL}?replica"], room: 1.5TB, throttle: {maxRowsPerSecond: 20000}}
 unleash: {url: "https://flags.example.com", adminToken: "\${TOKEN}", clientToken: "a$\${b"}
 prometheus: {url: "http://prometheus:9090"}
 approvers: {dba: [ana@example.com]}
@@ -65,6 +65,7 @@ log: {level: debug}
           directUrl: 'postgres://db.example.com/accounts?direct',
           replicas: ['postgres://db.example.com/accounts?replica'],
           room: 1.5 * 1024 ** 4,
+          throttle: { maxRowsPerSecond: 20_000 },
         },
       },
       unleash: { url: 'https://flags.example.com', adminToken: SECRET, clientToken: 'a${b' },
@@ -124,7 +125,7 @@ describe('a wrong configuration', () => {
     [
       'an unknown key deeper down',
       'databases:\n  a: {urll: x, embedded: true}',
-      'c.yaml:2:7  databases.a.urll: unknown key; did you mean "url"? (allowed: embedded, url, directUrl, replicas, room)',
+      'c.yaml:2:7  databases.a.urll: unknown key; did you mean "url"? (allowed: embedded, url, directUrl, replicas, room, throttle, labels)',
     ],
     [
       'a missing variable',
