@@ -1,3 +1,4 @@
+import { readBoth, textsAt } from '../adapters/postgres/across-read.ts';
 import { syncedColumns } from '../adapters/postgres/across-repair.ts';
 import type { Pair } from '../adapters/postgres/across-side.ts';
 import { quoteIdentifier } from '../adapters/postgres/identifier.ts';
@@ -6,12 +7,15 @@ import { count, counted } from '../messages/counted.ts';
 import { SwitchbackError } from '../messages/index.ts';
 import { type Input, type Job, NO_PASSES, type Passes, passesOf } from './across-job.ts';
 import type { EffectContext, EffectResult } from './effect.ts';
-import { maskOf } from './masking.ts';
+import { type Mask, maskOf } from './masking.ts';
+
+/** A longer value is cut off: the start of it tells people which one it is. */
+const VALUE_CHARACTERS_MAX = 60;
 
 /** The result of a clean pass, the error of one that can't become clean, or null: another pass has to follow. */
 export async function endPass(
   job: Job,
-  { pair, pass }: { pair: Pair; pass: number },
+  { pair, pass, unequal }: { pair: Pair; pass: number; unequal: string | null },
   input: Input,
   context: EffectContext,
 ): Promise<EffectResult | SwitchbackError | null> {
@@ -26,7 +30,7 @@ export async function endPass(
     const checked = ranges.reduce((sum, range) => sum + range.keysDone, 0);
     await removeRanges(session, job.owner);
     const { differing, hot, repaired, repairedInPass } = known;
-    if (differing === 0 && hot === 0 && repairedInPass === 0) {
+    if (differing === 0 && hot === 0 && repairedInPass === 0 && unequal === null) {
       const mended = repaired === 0 ? '' : `, ${count(repaired)} repaired`;
       const note = `0 of ${counted(checked, 'row')} differ (${pass} ${pass === 1 ? 'pass' : 'passes'}${mended})`;
       await job.ledgers.right.record(session, job.key, 'applied', { note });
@@ -38,14 +42,20 @@ export async function endPass(
     await job.ledgers.right.record(session, job.key, 'intended', { detail: { across: kept } });
     if (again) return null;
     const synced = step.onMismatch === 'repair' ? await syncedColumns(session, pair) : [];
-    return failure(job, known, { checked, pass, synced }, input, context);
+    return failure(job, pair, known, { checked, pass, synced, unequal }, input, context);
   });
 }
 
 async function failure(
   job: Job,
+  pair: Pair,
   { differing, hot, repairedInPass, sample, hotSample }: Passes,
-  { checked, pass, synced }: { checked: number; pass: number; synced: readonly string[] },
+  {
+    checked,
+    pass,
+    synced,
+    unequal,
+  }: { checked: number; pass: number; synced: readonly string[]; unequal: string | null },
   input: Input,
   context: EffectContext,
 ): Promise<SwitchbackError> {
@@ -65,10 +75,13 @@ async function failure(
       : [
           `${counted(hot, 'row')} of step "${step.id}" ${hot === 1 ? 'is' : 'are'} hot, changed at every look, so that nobody can say: key ${hotKeys}`,
         ]),
-    ...(differing === 0 && hot === 0
+    ...(unequal === null ? [] : [`the rows agree and the aggregates don't: ${unequal}`]),
+    ...(differing === 0 && hot === 0 && unequal === null
       ? [`step "${step.id}" still repaired ${counted(repairedInPass, 'row')} in its last pass (${pass})`]
       : []),
   ];
+  if (step.showValues && differing > 0)
+    parts.push(mask.hides ? 'values are not shown: a table is labelled pii' : await valuesOf(job, pair, sample, mask));
   return new SwitchbackError('VerifyMismatch', parts.join('; '), {
     hint: hintFor(input, { differing, hot, synced }),
     fields: {
@@ -80,12 +93,34 @@ async function failure(
   });
 }
 
+/** What the columns of rows hold that differ, as they are now. */
+async function valuesOf(job: Job, pair: Pair, places: readonly Place[], mask: Mask): Promise<string> {
+  const { left, right } = await readBoth(job.databases, pair, (session, side) => textsAt(session, side, places));
+  const rows = places.flatMap((place) => {
+    const id = JSON.stringify(place);
+    const [mine, other] = [left.get(id), right.get(id)];
+    if (mine === undefined || other === undefined)
+      return [`${mask.key(place)} is only on the ${mine === undefined ? 'right' : 'left'}`];
+    const columns = pair.left.columns.flatMap(({ alias }, index) =>
+      mine[index] === other[index] ? [] : [`${alias} is ${shown(other[index])}, not ${shown(mine[index])}`],
+    );
+    return columns.length === 0 ? [] : [`${mask.key(place)}: ${columns.join(', ')}`];
+  });
+  return rows.join('; ');
+}
+
+const shown = (text: string | null | undefined): string => {
+  if (text === null || text === undefined) return 'NULL';
+  return text.length > VALUE_CHARACTERS_MAX ? `'${text.slice(0, VALUE_CHARACTERS_MAX)}…'` : `'${text}'`;
+};
+
 function hintFor(
   { step }: Input,
   { differing, hot, synced }: { differing: number; hot: number; synced: readonly string[] },
 ): string {
-  if (differing === 0 && hot > 0)
-    return 'retry when their writers rest, or give the copy time to follow with a longer `settle`';
+  if (differing === 0 && hot === 0)
+    return 'look at what the aggregates name: expressions that are not functions of the compared columns, or a copy that never rests';
+  if (differing === 0) return 'retry when their writers rest, or give the copy time to follow with a longer `settle`';
   if (step.onMismatch !== 'repair')
     return 'look at the rows; mend them, or let the step make the right side like the left (onMismatch: repair), then retry';
   if (synced.length > 0)

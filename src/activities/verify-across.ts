@@ -15,12 +15,14 @@ import { wait } from '../adapters/postgres/lock-ladder.ts';
 import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
 import { count, counted } from '../messages/counted.ts';
 import { SwitchbackError } from '../messages/index.ts';
+import { compareAggregatesAcross } from './across-aggregates.ts';
 import { endPass } from './across-end.ts';
 import { type Input, type Job, jobOf, NO_PASSES, pairOf, passesOf } from './across-job.ts';
 import { settleAll } from './across-settle.ts';
 import { compareByBuckets, cut, digests, narrow, piecesOf, rowsOf } from './across-walk.ts';
 import { BackfillProgress } from './backfill-progress.ts';
 import type { Effect, EffectContext, EffectResult } from './effect.ts';
+import { maskOf } from './masking.ts';
 import { type Pace, type Pacer, startPacer } from './pacer.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
 
@@ -45,7 +47,8 @@ export const verifyAcross: Effect<'verify'> = {
       if ('note' in started) return started;
       await walkPass(job, started, input, context);
       await settleAll(job, started.pair, input, context);
-      const ended = await untilFree(context, () => endPass(job, started, input, context));
+      const unequal = await unequalAggregates(job, started.pair, input, context);
+      const ended = await untilFree(context, () => endPass(job, { ...started, unequal }, input, context));
       if (ended instanceof SwitchbackError) throw ended;
       if (ended !== null) return ended;
     }
@@ -65,6 +68,13 @@ export const verifyAcross: Effect<'verify'> = {
     });
   },
 };
+
+async function unequalAggregates(job: Job, pair: Pair, input: Input, context: EffectContext): Promise<string | null> {
+  if (input.step.aggregates.length === 0) return null;
+  const mask = await maskOf(context.deps, input.run, [job.wishes.left, job.wishes.right]);
+  const showValues = input.step.showValues && !mask.hides;
+  return compareAggregatesAcross(job, pair, input, { showValues, mask }, context);
+}
 
 /** Finds the pass under way, or cuts the table for a new one. */
 async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: number } | EffectResult> {

@@ -6,7 +6,6 @@ import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
 import type { Comparison } from '../adapters/postgres/verify.ts';
 import { mismatch, type RowsFound, type SampleRow } from '../adapters/postgres/verify-rows.ts';
 import type { SwitchbackError } from '../messages/index.ts';
-import { refuseFields } from './dual-write-of.ts';
 import type { Effect, EffectResult } from './effect.ts';
 import { startPacer } from './pacer.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
@@ -23,10 +22,7 @@ const CAPPED_ROWS_MIN = 100;
 /** Compares row by row while writes go on; what was repaired is believed only after a whole pass without a difference. */
 export const verify: Effect<'verify'> = {
   async up(input, context) {
-    if (input.step.left !== undefined) {
-      refuseFields('verify', input.step.id, { aggregates: input.step.aggregates.length > 0 });
-      return verifyAcross.up(input, context);
-    }
+    if (input.step.left !== undefined) return verifyAcross.up(input, context);
     const job = await verifyJob(input, context);
     const pacer = await startPacer(input, job.table, context);
     try {

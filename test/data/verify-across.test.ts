@@ -174,6 +174,42 @@ test('interrupted while it looks again, it forgets no row', async () => {
   expect(await room.query('right', suspects)).toEqual([{ count: '0' }]);
 });
 
+test('values are shown where the plan asks for them', async () => {
+  await room.make(people('shown', 20), people('shown', 20));
+  await room.query(
+    'right',
+    "UPDATE public.shown SET name = 'other', city = NULL WHERE id = 3; DELETE FROM public.shown WHERE id = 4",
+  );
+  const step = { ...sides('shown'), onMismatch: 'fail' };
+  const told = "2 of 20 rows differ between both sides of step \"shown\": key 3, 4; 3: name is 'other', not 'Name 3'";
+  await expect(room.verify({ ...step, showValues: true })).rejects.toMatchObject({
+    message: `${told}, city is NULL, not 'City 3'; 4 is only on the left`,
+  });
+  await expect(room.verify({ ...step, id: 'hidden' })).rejects.toMatchObject({
+    message: '2 of 20 rows differ between both sides of step "hidden": key 3, 4',
+  });
+});
+
+test('aggregates of both sides must agree too', async () => {
+  const table = (type: string) => `CREATE TABLE summed (id int PRIMARY KEY, amount ${type}, currency text);
+    INSERT INTO summed SELECT i, i * 1.50, CASE i % 2 WHEN 0 THEN 'EUR' ELSE 'NOK' END FROM generate_series(1, 40) i`;
+  await room.make(table('numeric(10, 2)'), table('numeric'));
+  const step = sides('summed', ['amount', 'currency']);
+  const aggregates = [{ sum: 'amount', count: '*', min: 'amount', by: 'currency' }];
+  expect((await room.verify({ ...step, aggregates })).note).toBe('0 of 40 rows differ (1 pass)');
+  // What isn't a function of the row differs from side to side.
+  await expect(
+    room.verify({ ...step, id: 'apart', showValues: true, aggregates: [{ max: 'current_database()' }] }),
+  ).rejects.toMatchObject({
+    code: 'VerifyMismatch',
+    message: expect.stringMatching(
+      /^the rows agree and the aggregates don't: max of current_database\(\) differs \(max across_\w+, not max across_\w+\)$/,
+    ),
+    fields: { hold: true },
+  });
+});
+
+// Last: the fence stays where it is.
 test('a worker that was fenced off on either side changes nothing', async () => {
   await room.make(people('fenced', 500), people('fenced', 500));
   await room.query('right', "UPDATE public.fenced SET name = 'other' WHERE id = 7");
