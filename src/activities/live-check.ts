@@ -1,6 +1,7 @@
 import { type LiveCheck, problemOf } from '../messages/index.ts';
 import { checkPlan, PlanError } from '../plan/file/index.ts';
 import type { Plan } from '../plan/index.ts';
+import { lookAtComparisons } from './across-check.ts';
 import { lookAtApprovers } from './approver-check.ts';
 import { lookAtDatabases } from './database-check.ts';
 import { lookAtSteps } from './ddl-check.ts';
@@ -11,15 +12,18 @@ import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
 import { hidingCheck } from './masking.ts';
 import { asFailure } from './run-effect.ts';
+import { lookAtThrottles } from './throttle-check.ts';
 
 /** The looks of a live check, in the order in which they tell; the first finds the databases that the others look at. */
 const LOOKS: readonly Look[] = [
   lookAtDatabases,
   lookAtSteps,
   lookAtDualWrites,
+  lookAtComparisons,
   lookAtSchemas,
   lookAtApprovers,
   lookAtFlags,
+  lookAtThrottles,
 ];
 
 /** Temporal takes 2 MiB in one answer; a finding has up to two kilobytes. */

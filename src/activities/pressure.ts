@@ -75,18 +75,16 @@ function databaseProbe({ database, schema, table }: Watched, throttle: Throttle)
   };
 }
 
+export const noReplicas = (database: string): SwitchbackError =>
+  new SwitchbackError(
+    'ConfigInvalid',
+    `throttle.maxReplicaLag: database "${database}" has no replicas in the configuration of the worker`,
+    { hint: `add databases.${database}.replicas, or leave maxReplicaLag out`, fields: { database } },
+  );
+
 /** A replica that doesn't answer may have stopped for good: nothing is written that it would have to catch up with. */
 function replicaProbe(database: Database, maxReplicaLag: NonNullable<Throttle['maxReplicaLag']>): Probe {
-  if (database.replicas.length === 0) {
-    throw new SwitchbackError(
-      'ConfigInvalid',
-      `throttle.maxReplicaLag: database "${database.name}" has no replicas in the configuration of the worker`,
-      {
-        hint: `add databases.${database.name}.replicas, or leave maxReplicaLag out`,
-        fields: { database: database.name },
-      },
-    );
-  }
+  if (database.replicas.length === 0) throw noReplicas(database.name);
   const maxMs = durationMs(maxReplicaLag);
   const lag = new ReplicaLag();
   return {

@@ -253,6 +253,18 @@ describe('statements', () => {
   });
 });
 
+test('a throttle by replica lag needs replicas in the configuration, of each database that the step works in', async () => {
+  const fill = { uses: 'backfill', table: 'users', set: { age: '1' }, throttle: { maxReplicaLag: '2s' } } as const;
+  const steps: Steps = [
+    { id: 'fill', ...on, ...fill },
+    { id: 'other', database: 'replicated', ...fill },
+  ];
+  const replicated = { url: fresh.url, replicas: [fresh.url] };
+  expect((await check(steps, { databases: { replicated } })).problems).toEqual([
+    'one/fill: throttle.maxReplicaLag: database "app" has no replicas in the configuration of the worker (add databases.app.replicas, or leave maxReplicaLag out)',
+  ]);
+});
+
 describe('flags', () => {
   const steps: Steps = [{ id: 'flip', uses: 'flag', flag: 'new-names', enabled: true }];
   const spec: Partial<PlanInput['spec']> = { flags: { 'new-names': {} } };
