@@ -2,6 +2,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Databases } from '../../src/adapters/postgres/database.ts';
 import type { Progress } from '../../src/messages/index.ts';
 import { dataRoom, effects, users } from './room.ts';
+import { until } from './throttle-room.ts';
 
 const { dualWrite, backfill, verify } = effects;
 
@@ -66,4 +67,20 @@ test('gentle goes piece by piece; while it stands still it holds no transaction'
   expect(room.bench.notes).toContain(
     'pass 1: 0 differ, gentle: small chunks, one at a time, and longer rests than work',
   );
+});
+
+test('a statement that is ended before it is done is followed by shorter ones', async () => {
+  const room = await dataRoom(`CREATE TABLE users (id int PRIMARY KEY, a int, b int);
+    INSERT INTO users SELECT i, i, i FROM generate_series(1, 400) i; ANALYZE users;
+    CREATE TABLE gate (open boolean); INSERT INTO gate VALUES (false);
+    CREATE FUNCTION behind_the_gate(a int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+      WHILE NOT (SELECT open FROM public.gate) LOOP PERFORM pg_sleep(0.005); END LOOP; RETURN a; END $$`);
+  const step = room.verify({ expect: { b: 'public.behind_the_gate(a)' }, chunk: { rows: 100 } });
+  const running = verify.up(step, room.bench.context());
+  const ended =
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT count(*) AS checked%'";
+  await until(room.database, `${ended} AND query NOT LIKE '%$1%'`);
+  await until(room.database, `${ended} AND query LIKE '%$1%'`);
+  await room.query('UPDATE public.gate SET open = true');
+  expect((await running).note).toBe('0 of 400 rows differ (1 pass)');
 });
