@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Deps } from '../../src/activities/deps.ts';
+import { createLiveCheck } from '../../src/activities/live-check.ts';
+import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
 import type { SwitchbackError } from '../../src/messages/index.ts';
+import { planOf } from '../harness/engine.ts';
 import { type AcrossRoom, acrossRoom } from './across-room.ts';
 
 let room: AcrossRoom;
@@ -207,6 +211,32 @@ test('aggregates of both sides must agree too', async () => {
     ),
     fields: { hold: true },
   });
+});
+
+test('check sees before the run what can not be compared', async () => {
+  await room.make(
+    'CREATE TABLE seen (id int PRIMARY KEY, a text); CREATE TABLE bare (id int PRIMARY KEY, a text)',
+    'CREATE TABLE seen (id text PRIMARY KEY, a text); CREATE TABLE bare (id int, a text)',
+  );
+  const home = new HomeLedger(room.databases.get('left'));
+  const deps = { databases: room.databases, home, unleash: null, approvers: {} } as Partial<Deps> as Deps;
+  const compare = (table: string, more: object = {}) => ({
+    ...{ uses: 'verify' as const, id: `of-${table}` },
+    left: { database: 'left', table, columns: ['a'] },
+    right: { database: 'right', table, columns: ['a'] },
+    ...more,
+  });
+  const wrong = { id: 'wrong', right: { database: 'right', table: 'seen', columns: { a: "a || 'x'" } } };
+  const steps = [compare('seen'), compare('bare'), compare('seen', wrong), compare('nowhere')];
+  const { problems, notes } = await createLiveCheck(deps).checkLive({
+    plan: planOf('live', [{ name: 'one', steps }]),
+  });
+  expect(problems.filter((problem) => !problem.includes('nowhere')).map((problem) => problem.split(' (')[0])).toEqual([
+    'one/of-bare: table "public"."bare" has no primary key and no unique index over NOT NULL columns',
+    'one/wrong: step "wrong" can\'t repair "a": right.columns has an expression for it, not a column',
+  ]);
+  expect(problems.filter((problem) => problem.includes('nowhere'))).toHaveLength(2);
+  expect(notes.join()).toContain('one/of-seen: id (integer) and id (text) may not be sorted alike');
 });
 
 // Last: the fence stays where it is.
