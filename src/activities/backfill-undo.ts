@@ -1,6 +1,5 @@
 import { forgetRowErrors, isRowError, recordRowError } from '../adapters/postgres/backfill-errors.ts';
-import { closeBackfill, procedureName, returnsOld } from '../adapters/postgres/backfill-plan.ts';
-import { dropProcedure } from '../adapters/postgres/backfill-procedure.ts';
+import { closeBackfill, dropProcedures, procedureName, returnsOld } from '../adapters/postgres/backfill-plan.ts';
 import {
   halveImage,
   type Image,
@@ -75,7 +74,7 @@ async function close(session: Session, { ledger, key, owner }: Job, input: Input
   const record = await ledger.enter(session, key);
   if (record.state === 'undone') return resultOf(record);
   const rows = await closeBackfill(session, owner, input.requestedBy, record.state === 'applied');
-  await session.query(dropProcedure(procedureName(input.run, input.step.id)));
+  for (const drop of dropProcedures(procedureName(input.run, input.step.id))) await session.query(drop);
   const preserved = record.detail['preserved'] as Preserved | undefined;
   if (preserved !== undefined && rows > 0) {
     await retryImages(session, owner);

@@ -1,4 +1,5 @@
 import { type SlicePace, type Walk, walkRange } from '../adapters/postgres/backfill.ts';
+import { isHeapRange } from '../adapters/postgres/heap-order.ts';
 import { listRanges, openRanges, type RangeRow, stopRanges } from '../adapters/postgres/range-ledger.ts';
 import type { WriteMeter } from '../adapters/postgres/write-cost.ts';
 import { ChunkServo } from '../analysis/servo.ts';
@@ -22,7 +23,8 @@ export async function walkAll(
   const { step } = input;
   const ranges = await listRanges(target.database, target.owner);
   for (const range of ranges) progress.note(range, performance.now());
-  const open = ranges.filter((range) => range.open);
+  const inHeap = target.work.rowsPerPage !== undefined;
+  const open = ranges.filter((range) => range.open && isHeapRange(range) === inHeap);
   const workers = Math.min(Math.max(1, pacer.now().parallelism), open.length);
   const report = (note: string | null, blocked = false): void =>
     context.report({ progress: progress.now(), note, ...(blocked && { blocked }) });

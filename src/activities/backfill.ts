@@ -1,8 +1,16 @@
 import { assertRowErrors, retryRowErrors } from '../adapters/postgres/backfill-errors.ts';
-import { type BackfillPlan, changeWhole, planBackfill, procedureName } from '../adapters/postgres/backfill-plan.ts';
-import { dropProcedure } from '../adapters/postgres/backfill-procedure.ts';
+import {
+  type BackfillPlan,
+  changeWhole,
+  closeBackfill,
+  dropProcedures,
+  heapOrdered,
+  planBackfill,
+  procedureName,
+} from '../adapters/postgres/backfill-plan.ts';
 import { leftToSweep, writersToWaitFor } from '../adapters/postgres/backfill-sweep.ts';
 import type { Database } from '../adapters/postgres/database.ts';
+import { cutHeap, HeapWalkOver, heapProcedureName, isHeapRange } from '../adapters/postgres/heap-order.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { wait } from '../adapters/postgres/lock-ladder.ts';
 import { cutTable } from '../adapters/postgres/range-cut.ts';
@@ -42,12 +50,11 @@ export const backfill: Effect<'backfill'> = {
         const record = await job.ledger.enter(session, job.key);
         if (record.state === 'applied') return resultOf(record);
         await giveUpSoon(session);
-        const plan = await planBackfill(
-          session,
-          wish,
-          procedureName(run, step.id),
-          (record.detail['sweeps'] as boolean | undefined) ?? null,
-        );
+        const procedure = procedureName(run, step.id);
+        const sweeps = (record.detail['sweeps'] as boolean | undefined) ?? null;
+        const ranges = await listRanges(session, job.owner);
+        const planned = await planBackfill(session, wish, procedure, sweeps);
+        const plan = await heapOrdered(session, planned, procedure, ranges);
         if (plan.work === null) {
           const rows = await changeWhole(session, plan, job.owner, input.requestedBy);
           await job.ledger.record(session, job.key, 'intended', { detail: filledBy(wish) });
@@ -62,7 +69,7 @@ export const backfill: Effect<'backfill'> = {
             ...preservedBy(plan),
           },
         });
-        if ((await listRanges(session, job.owner)).length === 0) {
+        if (ranges.length === 0) {
           await assertRoom(session, job.database, plan);
           await cut(session, job, plan, step);
         }
@@ -128,11 +135,17 @@ const preservedBy = ({ wish, key }: BackfillPlan): { preserved?: Preserved } =>
         },
       };
 
-async function cut(session: Session, { owner }: Job, { shape, key }: BackfillPlan, step: Input['step']): Promise<void> {
+async function cut(
+  session: Session,
+  { owner }: Job,
+  { shape, key, heap }: BackfillPlan,
+  step: Input['step'],
+): Promise<void> {
   if (key === null) return;
   const wished =
     rowsGuessed(shape) < CUT_ROWS_MIN ? step.parallelism : Math.max(RANGES_MIN, step.parallelism * RANGES_PER_WORKER);
-  await addRanges(session, owner, await cutTable(session, shape, key, wished), step.chunk.rows);
+  const uppers = heap === null ? await cutTable(session, shape, key, wished) : await cutHeap(session, shape, wished);
+  await addRanges(session, owner, uppers, step.chunk.rows);
 }
 
 async function carryOut(
@@ -148,14 +161,11 @@ async function carryOut(
   const fence = (session: Session) => job.ledger.fence(session, input.run);
   await retryRowErrors(database, owner, work, { requestedBy: input.requestedBy, fence });
   const progress = new BackfillProgress(rowsGuessed(plan.shape));
+  const procedure = procedureName(input.run, input.step.id);
+  const target = { database, owner, work, meter, procedure };
+  if (plan.heap !== null) await walkHeap(job, plan, { ...target, work: plan.heap }, pacer, progress, input, context);
   for (let sweep = 0; ; sweep++) {
-    await walkAll(
-      { database, owner, work, meter, procedure: procedureName(input.run, input.step.id) },
-      pacer,
-      progress,
-      input,
-      context,
-    );
+    await walkAll(target, pacer, progress, input, context);
     if (!plan.sweeps) return;
     await waitForWriters(job, plan, progress, context);
     const setAside = await assertRowErrors(database, owner, input.step.maxRowErrors);
@@ -169,6 +179,31 @@ async function carryOut(
         await addRanges(session, owner, await cutTable(session, work.shape, work.key, 1), input.step.chunk.rows);
     });
   }
+}
+
+/** In heap order first; then along the key, where rows are left. */
+async function walkHeap(
+  job: Job,
+  { work }: BackfillPlan,
+  target: Parameters<typeof walkAll>[0],
+  ...walking: [Pacer, BackfillProgress, Input, EffectContext]
+): Promise<void> {
+  const [, , input, context] = walking;
+  const { database, owner } = job;
+  if (work === null) return;
+  let over = false;
+  await walkAll({ ...target, procedure: heapProcedureName(target.procedure) }, ...walking).catch((error: unknown) => {
+    if (!(error instanceof HeapWalkOver)) throw error;
+    over = true;
+  });
+  const left = await untilFree(context, () => leftToSweep(database, work));
+  await database.transaction(async (session) => {
+    await job.ledger.enter(session, job.key);
+    if (over) await closeBackfill(session, owner, input.requestedBy, false);
+    const ranges = await listRanges(session, owner);
+    if (left === 0 || ranges.some((range) => range.open || !isHeapRange(range))) return;
+    await addRanges(session, owner, await cutTable(session, work.shape, work.key, 1), input.step.chunk.rows);
+  });
 }
 
 const neverDone = ({ step }: Input, left: number): SwitchbackError =>
@@ -210,7 +245,7 @@ async function finish(
     if (record.state === 'applied') return resultOf(record);
     const ranges = await listRanges(session, job.owner);
     const rows = ranges.reduce((sum, range) => sum + range.rowsDone, 0);
-    await session.query(dropProcedure(procedureName(run, step.id)));
+    for (const drop of dropProcedures(procedureName(run, step.id))) await session.query(drop);
     const aside = setAside === 0 ? '' : `; ${counted(setAside, 'row')} set aside (switchback.row_errors)`;
     const unswept =
       plan.work?.marker === null && plan.wish.pairs === undefined && !plan.sweeps

@@ -4,6 +4,7 @@ import { type Changed, changeRows, recordBackfill } from './backfill-record.ts';
 import type { Database, Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { showKey } from './hidden-values.ts';
+import { HeapWalkOver } from './heap-order.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { nextPlace } from './range-cut.ts';
 import { keyIs, keyValues } from './range-key.ts';
@@ -42,6 +43,7 @@ export async function stepOverRow(
   work: BackfillWork,
   rangeId: string,
 ): Promise<void> {
+  if (work.rowsPerPage !== undefined) throw new HeapWalkOver();
   await database.transaction(async (session) => {
     const [row] = await session.query(
       `SELECT to_json(cursor_key)::text AS cursor, to_json(upper_key)::text AS upper FROM switchback.ranges

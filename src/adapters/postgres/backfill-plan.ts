@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import { type ChunkChange, changeInPlace } from './backfill-change.ts';
-import { type BackfillWork, backfillProcedure } from './backfill-procedure.ts';
+import { type BackfillWork, backfillProcedure, dropProcedure } from './backfill-procedure.ts';
 import { changeRows, recordBackfill } from './backfill-record.ts';
 import { whereEnds } from './backfill-sweep.ts';
 import type { Queryable } from './database.ts';
+import { heapProcedureName, inHeapOrder, isHeapRange, prefersHeapOrder } from './heap-order.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
-import { listRanges, type RangeOwner } from './range-ledger.ts';
+import { listRanges, type RangeOwner, type RangeRow } from './range-ledger.ts';
 import { referencedColumns, searchPath } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 import { pairChunk } from './table-sync-backfill.ts';
@@ -36,6 +37,8 @@ export interface BackfillPlan {
   /** Whether rows that come later are looked for again. */
   sweeps: boolean;
   statements: string[];
+  /** The same work in heap order, where the walk begins with that. */
+  heap: BackfillWork | null;
 }
 
 export const procedureName = (run: RunRef, step: string): string =>
@@ -80,7 +83,16 @@ export async function planBackfill(
         `no primary key and no unique index over NOT NULL columns, and more than ${KEYLESS_ROWS_MAX} rows`,
       );
     }
-    return { shape, wish, key, work: null, change: changeInPlace(row, how).change, sweeps: false, statements: [] };
+    return {
+      shape,
+      wish,
+      key,
+      work: null,
+      change: changeInPlace(row, how).change,
+      sweeps: false,
+      statements: [],
+      heap: null,
+    };
   }
   const statements =
     wish.pairs === undefined ? changeInPlace(row, how) : pairChunk(await readSyncShapes(session, wish.pairs));
@@ -94,8 +106,31 @@ export async function planBackfill(
     change: work.change,
     sweeps,
     statements: [backfillProcedure(procedure, work), revoke(procedure)],
+    heap: null,
   };
 }
+
+/**
+ * The plan in heap order, where that is better and nothing was begun in key order (`ranges`: what the walk has so far).
+ * Only for changes of the table's own rows.
+ */
+export async function heapOrdered(
+  session: Queryable,
+  plan: BackfillPlan,
+  procedure: string,
+  ranges: readonly RangeRow[],
+): Promise<BackfillPlan> {
+  const { work, wish } = plan;
+  if (work === null || wish.pairs !== undefined) return plan;
+  if (!(ranges.length === 0 ? await prefersHeapOrder(session, work) : ranges.some(isHeapRange))) return plan;
+  const heap = await inHeapOrder(session, work);
+  const name = heapProcedureName(procedure);
+  return { ...plan, heap, statements: [...plan.statements, backfillProcedure(name, heap), revoke(name)] };
+}
+
+/** DROP of all that `statements` of a plan have made. */
+export const dropProcedures = (procedure: string): string[] =>
+  [procedure, heapProcedureName(procedure)].map(dropProcedure);
 
 /** From Postgres 18 on an UPDATE can return what it saw before. */
 export async function returnsOld(session: Queryable): Promise<boolean> {
@@ -168,11 +203,12 @@ export async function closeBackfill(
   );
   for (const range of ranges.filter(({ open }) => open)) {
     rows += range.rowsDone;
+    const [lower, upper] = isHeapRange(range) ? [null, null] : [range.lower, range.cursor];
     const object = step?.['object'] ?? known?.['object'] ?? '';
     await recordBackfill(session, owner, {
       object,
-      lower: range.lower,
-      upper: range.cursor,
+      lower,
+      upper,
       requestedBy,
       rows: range.rowsDone,
       digests: range.digests,

@@ -10,6 +10,8 @@ import { searchPath } from './table-expressions.ts';
  */
 export interface BackfillWork extends Omit<RowChange, 'set'>, ChunkStatements {
   key: Key;
+  /** Of a walk in heap order: how many rows a page has, about. Such a walk's key is the row's place; see heap-order.ts. */
+  rowsPerPage?: number;
 }
 
 /** How long a chunk waits for a row that someone else holds before it lets go of its own rows and is tried again. */
@@ -46,7 +48,7 @@ const addDigest = (of: 'before' | 'after'): string =>
  * multiple of the time it took. Outcomes: `more`, `done`, `stopped`, `fenced`.
  */
 export function backfillProcedure(name: string, work: BackfillWork): string {
-  const { shape, key } = work;
+  const { shape, key, rowsPerPage } = work;
   const alias = quoteIdentifier(shape.table);
   const table = `${quoteTable(shape.schema, shape.table)} AS ${alias}`;
   const place = (of: string): string[] => key.map((_, index) => `zz.${of}_${index + 1}`);
@@ -63,8 +65,12 @@ export function backfillProcedure(name: string, work: BackfillWork): string {
       .join(' ');
   const upTo = (of: string): string => keyUpTo(key, alias, place(of));
   const after = keyAfter(key, alias, place('lo'));
-  const pick = (from: string): string =>
+  // Pages have numbers: the next place in heap order needs no look at the rows.
+  const pickPage = (from: string): string =>
+    `zz.hi_1 := format('(%s,0)', ${from === '' ? 0 : '((zz.lo_1::text)::point)[0]::bigint'} + greatest(1, round(zz.take / ${rowsPerPage}::numeric))::bigint)::tid;`;
+  const pickKey = (from: string): string =>
     `SELECT ${keyColumns(key, alias)} INTO ${place('hi').join(', ')} FROM ${table} WHERE ${from}${upTo('up')} ORDER BY ${keyOrder(key, alias, 'forward')} OFFSET zz.take - 1 LIMIT 1;`;
+  const pick = rowsPerPage === undefined ? pickKey : pickPage;
   const rest = (from: string): string => `SELECT count(*) INTO zz.took FROM ${table} WHERE ${from}${upTo('up')};`;
   const change = (from: string): string => {
     const range = `${from}${upTo('hi')}`;
@@ -98,7 +104,7 @@ BEGIN
       ${assign('lo', 'zz.place')}
       ${pick(`${after} AND `)}
     END IF;
-    zz.last := NOT FOUND;
+    zz.last := ${rowsPerPage === undefined ? 'NOT FOUND' : 'zz.hi_1 >= zz.up_1'};
     zz.took := zz.take;
     IF zz.last THEN
       ${place('hi')
@@ -111,6 +117,7 @@ BEGIN
     ELSE
       ${change(`${after} AND `)}
     END IF;
+    ${rowsPerPage === undefined ? '' : 'zz.took := zz.hit;'}
     UPDATE switchback.ranges r SET cursor_key = ARRAY[${place('hi')
       .map((variable) => `${variable}::text`)
       .join(', ')}], keys_done = r.keys_done + zz.took, rows_done = r.rows_done + zz.hit,
@@ -118,7 +125,7 @@ BEGIN
       WHERE r.id = in_range;
     IF zz.last THEN
       INSERT INTO switchback.lineage (migration, version, epoch, step, direction, kind, object, lower_key, upper_key, rows_changed, requested_by, before_digest, after_digest)
-      SELECT r.migration, r.version, r.epoch, r.step, 'up', 'backfill', ${quoteLiteral(quoteTable(shape.schema, shape.table))}, r.lower_key, r.upper_key, r.rows_done, in_requested_by, r.before_digest, r.after_digest
+      SELECT r.migration, r.version, r.epoch, r.step, 'up', 'backfill', ${quoteLiteral(quoteTable(shape.schema, shape.table))}, ${rowsPerPage === undefined ? 'r.lower_key, r.upper_key' : 'NULL, NULL'}, r.rows_done, in_requested_by, r.before_digest, r.after_digest
       FROM switchback.ranges r WHERE r.id = in_range;
     END IF;
     COMMIT;

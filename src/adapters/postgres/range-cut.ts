@@ -7,6 +7,7 @@ import { rowsGuessed, type TableShape } from './table-shape.ts';
 /** Rows looked at to cut a table: enough that a few ranges differ by some per cent, and many by some tens. */
 const SAMPLE_ROWS_MIN = 20_000;
 const SAMPLE_ROWS_PER_RANGE = 20;
+const WHOLE_FROM = 0.2;
 
 /**
  * Cuts the table into at most `ranges` pieces of about as many rows, by a sample of its pages, so that skewed keys
@@ -22,7 +23,9 @@ export async function cutTable(session: Queryable, shape: TableShape, key: Key, 
   const last = JSON.parse(end['place'] ?? '[]') as Place;
   if (ranges <= 1) return [last];
   const sampled = Math.max(SAMPLE_ROWS_MIN, ranges * SAMPLE_ROWS_PER_RANGE);
-  const percent = Math.min(100, (100 * sampled) / Math.max(1, rowsGuessed(shape)));
+  const share = sampled / Math.max(1, rowsGuessed(shape));
+  // Pages are sampled, whose rows often lie side by side in the key: of a small table all are looked at.
+  const percent = share > WHOLE_FROM ? 100 : 100 * share;
   const rows = await session.query(
     `SELECT to_json(${keyText(key, 's')})::text AS place FROM (
        SELECT ${keyColumns(key, 't')}, row_number() OVER (ORDER BY ${keyOrder(key, 't', 'forward')}) AS zz_number, count(*) OVER () AS zz_count
