@@ -1,9 +1,10 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { updateRows } from '../../src/adapters/postgres/backfill-change.ts';
-import type { DualWriteDetail } from '../../src/adapters/postgres/dual-write-function.ts';
-import { readTableShape } from '../../src/adapters/postgres/table-shape.ts';
+import { seededRandom } from '../../scripts/demo/random.ts';
+import type { Database, Queryable } from '../../src/adapters/postgres/database.ts';
+import { stepKinds } from '../../src/plan/steps/index.ts';
+import { Interleaving } from './interleave.ts';
 import { type DataRoom, dataRoom, effects, users } from './room.ts';
+import { type BothWritten, inStep, type Person, WAYS, type Way } from './sync-model.ts';
 
 const { dualWrite, backfill, verify } = effects;
 
@@ -61,92 +62,113 @@ test('clients write, move, delete and insert while the backfill runs: nothing lo
   for (const [id, name] of last) expect([id, rows.get(id)]).toEqual([id, name]);
 });
 
-interface Person {
-  full: string | null;
-  given: string | null;
-  family: string | null;
-  migrated: boolean;
-}
-type Change = Partial<Pick<Person, 'full' | 'given' | 'family'>> | 'chunk' | 'unrelated';
-const up = (full: string | null): Pick<Person, 'given' | 'family'> => {
-  const space = full?.indexOf(' ') ?? -1;
-  return full === null || space < 0
-    ? { given: full, family: null }
-    : { given: full.slice(0, space), family: full.slice(space + 1) };
-};
-const down = ({ given, family }: Pick<Person, 'given' | 'family'>): string | null =>
-  given === null ? null : family === null ? given : `${given} ${family}`;
+/**
+ * Random interleavings of clients, chunks and repairs against a model. Every run of the tests takes the same ones;
+ * `SYNC_SEED=random` hunts for others, for `SYNC_SECONDS`. A failure prints its seed and what each session did:
+ * `SYNC_SEED` replays it.
+ */
+const SEED_OF_EVERY_RUN = 20_261_121;
+const SESSIONS = 4;
+const EVENTS = 60;
+const SEED = process.env['SYNC_SEED'];
+const SECONDS = Number(process.env['SYNC_SECONDS'] ?? 20);
+const ROUNDS = SEED === undefined ? 2 : Number.POSITIVE_INFINITY;
+const BOTH: readonly BothWritten[] = ['new', 'old', 'error'];
 
-/** What a row must be after a change, in words: the side that was written counts; of both, the new one. */
-function expected(before: Person, change: Change): Person {
-  if (change === 'chunk') return before.migrated ? before : { ...before, ...up(before.full), migrated: true };
-  const stored = before.migrated ? before : { ...before, given: null, family: null };
-  const logical = { ...before, ...(before.migrated ? {} : up(before.full)), migrated: true };
-  if (change === 'unrelated') return logical;
-  const differs = (name: 'full' | 'given' | 'family') => name in change && change[name] !== stored[name];
-  const after = { ...logical };
-  for (const name of ['full', 'given', 'family'] as const) if (differs(name)) after[name] = change[name] ?? null;
-  const newSide = differs('given') || differs('family');
-  if (!newSide) return differs('full') ? { ...after, ...up(after.full) } : after;
-  const agrees =
-    differs('full') &&
-    down(up(after.full)) === down(after) &&
-    up(after.full).given === after.given &&
-    up(after.full).family === after.family;
-  return agrees ? after : { ...after, full: down(after) };
-}
-
-test('random writes of old and new clients, before and after a row is migrated, do what the model says', async () => {
-  const room = await dataRoom(users(0));
-  await dualWrite.up(room.dualWrite(), room.bench.context());
-  const chunk = await chunkStatement(room);
-  const name = fc.option(fc.stringMatching(/^[ab ]{0,4}$/), { nil: null });
-  const change = fc.oneof(
-    fc.record({ full: name }),
-    fc.record({ given: name }),
-    fc.record({ family: name }),
-    fc.record({ given: name, family: name }),
-    fc.record({ full: name, given: name }),
-    fc.constantFrom('chunk' as const, 'unrelated' as const),
-  );
-  await fc.assert(
-    fc.asyncProperty(name, fc.array(change, { maxLength: 8 }), async (first, changes) => {
-      await room.query('BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE public.users; COMMIT');
-      await room.database.transaction(async (session) => {
-        await session.query('SET LOCAL session_replication_role = replica');
-        await session.query('INSERT INTO public.users (id, full_name) VALUES (1, $1)', [first]);
-      });
-      let person: Person = { full: first, given: null, family: null, migrated: false };
-      for (const next of [...changes, 'chunk' as const]) {
-        person = expected(person, next);
-        await apply(room, next, chunk);
+test('random interleavings of clients, chunks and repairs do what the model says', async () => {
+  const room = await dataRoom('SELECT 1');
+  const tables = new Map<string, { table: string; marker: string }>();
+  for (const way of WAYS)
+    for (const both of BOTH) tables.set(`${way.name} ${both}`, await syncedTable(room, way, both));
+  const seed = SEED === 'random' ? Date.now() % 2_147_483_647 : Number(SEED ?? SEED_OF_EVERY_RUN);
+  const ends = Date.now() + SECONDS * 1_000;
+  let runs = 0;
+  await withSessions(room.database, SESSIONS, async (sessions) => {
+    for (let round = 0; round < ROUNDS && (round === 0 || Date.now() < ends); round++) {
+      for (const way of WAYS) {
+        for (const both of BOTH) {
+          runs += 1;
+          const { table, marker } = tables.get(`${way.name} ${both}`) ?? { table: '', marker: '' };
+          const random = seededRandom(seed + round);
+          const one = new Interleaving({ way, both, table, marker, sessions, random }, new Map());
+          try {
+            await interleaved(room, one, { way, table, marker });
+          } catch (error) {
+            const log = one.log.join('\n');
+            throw new Error(`SYNC_SEED=${seed + round}, ${way.name}, bothWritten ${both}:\n${log}\n${String(error)}`, {
+              cause: error,
+            });
+          }
+        }
       }
-      const [row] = await room.query(
-        'SELECT full_name AS full, given_name AS given, family_name AS family FROM public.users',
+    }
+  });
+  console.log(`interleavings: SYNC_SEED=${seed}, ${runs} runs`);
+  expect(runs).toBeGreaterThanOrEqual(WAYS.length * BOTH.length);
+}, 1_800_000);
+
+async function interleaved(
+  room: DataRoom,
+  one: Interleaving,
+  { way, table, marker }: { way: Way; table: string; marker: string },
+): Promise<void> {
+  const columns = [...way.oldSide, ...way.newSide, 'note'];
+  await room.database.transaction(async (session) => {
+    await session.query(`SET LOCAL session_replication_role = replica; TRUNCATE ${table}`);
+    for (const id of [1, 2, 3, 4, 5]) {
+      const cells = Object.fromEntries(
+        columns.map((name) => [name, way.oldSide.includes(name) ? (id === 3 ? null : `a b${id}`) : null]),
       );
-      expect(row).toEqual({ full: person.full, given: person.given, family: person.family });
-    }),
-    { numRuns: 60 },
-  );
-});
+      const given = way.oldSide.map((name) => (cells[name] === null ? 'NULL' : `'${cells[name]}'`));
+      await session.query(
+        `INSERT INTO ${table} (id, region, ${way.oldSide.join(', ')}) VALUES (${id}, 'eu', ${given.join(', ')})`,
+      );
+      one.rows.set(id, { cells, marker: null, region: 'eu' });
+    }
+  });
+  await one.run(EVENTS);
+  const found = await room.query(`SELECT * FROM ${table} ORDER BY id`);
+  const rows = found.map(({ id, region, [marker]: mark, ...cells }): [number, Person] => [
+    Number(id),
+    { cells, marker: mark == null ? null : Number(mark), region: region ?? '' },
+  ]);
+  expect(rows).toEqual([...one.rows].toSorted(([left], [right]) => left - right));
+  for (const [id, person] of rows)
+    if (person.marker !== null) expect([id, person, inStep(way, person)]).toEqual([id, person, true]);
+}
 
-const COLUMNS = { full: 'full_name', given: 'given_name', family: 'family_name' } as const;
-async function apply(room: DataRoom, change: Change, chunk: string): Promise<void> {
-  if (change === 'chunk') return void (await room.query(chunk));
-  if (change === 'unrelated')
-    return void (await room.query("UPDATE public.users SET note = coalesce(note, '') || 'x'"));
-  const names = Object.keys(change) as (keyof typeof COLUMNS)[];
+async function syncedTable(room: DataRoom, way: Way, both: BothWritten): Promise<{ table: string; marker: string }> {
+  const name = `t_${WAYS.indexOf(way)}_${both}`;
+  const columns = [...way.oldSide, ...way.newSide, 'note'].map((column) => `${column} text`).join(', ');
   await room.query(
-    `UPDATE public.users SET ${names.map((name, index) => `${COLUMNS[name]} = $${index + 1}`).join(', ')}`,
-    names.map((name) => change[name] ?? null),
+    way.partitioned === true
+      ? `CREATE TABLE public.${name} (id int, region text, ${columns}, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+         CREATE TABLE public.${name}_eu PARTITION OF public.${name} FOR VALUES IN ('eu');
+         CREATE TABLE public.${name}_us PARTITION OF public.${name} FOR VALUES IN ('us')`
+      : `CREATE TABLE public.${name} (id int PRIMARY KEY, region text, ${columns})`,
   );
+  const step = stepKinds['dual-write'].parse({
+    uses: 'dual-write',
+    id: name.replaceAll('_', '-'),
+    database: 'app',
+    table: name,
+    up: way.up,
+    ...(way.down !== null && { down: way.down }),
+    bothWritten: both,
+  });
+  await dualWrite.up(room.bench.input(step), room.bench.context());
+  const marker = await room.value(
+    `SELECT attname FROM pg_attribute WHERE attrelid = 'public.${name}'::regclass AND attname LIKE 'zz%'`,
+  );
+  return { table: `public.${name}`, marker: marker ?? '' };
 }
 
-/** The statement with which a chunk of the backfill changes its rows. */
-async function chunkStatement(room: DataRoom): Promise<string> {
-  const detail = JSON.parse(
-    (await room.value("SELECT detail->'dualWrite' FROM switchback.steps WHERE step = 'sync'")) ?? '{}',
-  ) as DualWriteDetail;
-  const shape = await readTableShape(room.database, 'public', 'users');
-  return updateRows({ shape, set: detail.up, marker: detail.marker, where: null });
-}
+/** Several sessions at once, all of them given back at the end. */
+const withSessions = <T>(
+  database: Database,
+  count: number,
+  work: (sessions: readonly Queryable[]) => Promise<T>,
+): Promise<T> =>
+  count === 0
+    ? work([])
+    : database.session((session) => withSessions(database, count - 1, (others) => work([session, ...others])));

@@ -121,6 +121,27 @@ describe('a column', () => {
     expect(note).toContain('values of 3 rows are lost, as the plan accepts');
   });
 
+  test('the rows of a large table are counted in pieces, from the first to the last', async () => {
+    const at = await room.open(
+      `CREATE TABLE users (id int PRIMARY KEY, full_name text) WITH (autovacuum_enabled = false);
+       INSERT INTO users SELECT i, 'x' FROM generate_series(-10000, 9999) i`,
+    );
+    await at.act('up', at.step('retire', COLUMN));
+    await at.query("UPDATE pg_class SET reltuples = 200000 WHERE oid = 'users'::regclass");
+    const notes: string[] = [];
+    const drop = at.step('drop', { ...COLUMN, ...NOW, acceptedLoss: 19_999 });
+    const error = await failure(at.act('up', drop, { onNote: (note) => notes.push(note) }));
+    expect(error).toMatchObject({
+      code: 'ValuesLost',
+      fields: { rows: 20_000, keys: '-10000, -9999, -9998, -9997, -9996' },
+    });
+    const shares = notes.filter((note) => note.endsWith('% looked at'));
+    expect(shares.length).toBeGreaterThan(1);
+    expect(shares.at(-1)).toBe(
+      'counts the rows of users whose values nothing else keeps: 20,000 so far, 100 % looked at',
+    );
+  });
+
   test('that nothing derives loses every value it has', async () => {
     const at = await room.open(
       'CREATE TABLE users (id int PRIMARY KEY, full_name text); INSERT INTO users VALUES (1, $$a$$), (2, NULL)',

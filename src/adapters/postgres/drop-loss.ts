@@ -5,12 +5,13 @@ import type { DualWriteDetail } from './dual-write-function.ts';
 import { showKey } from './hidden-values.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { cancellable } from './lock-ladder.ts';
-import { findKey, keyText } from './range-key.ts';
+import { cutTable } from './range-cut.ts';
+import { findKey, type Key, keyAfter, keyText, keyUpTo, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
 import { OURS } from './retire-readers.ts';
 import { type RetireTarget, type RetireWork, targetFields, targetWords } from './retire-work.ts';
 import { searchPath } from './table-expressions.ts';
-import { readTableShape } from './table-shape.ts';
+import { readTableShape, rowsGuessed } from './table-shape.ts';
 import { lostWithout } from './table-sync-follow.ts';
 import { compareOneColumn } from './verify.ts';
 
@@ -27,19 +28,35 @@ interface Loss {
 }
 const KEYS_SHOWN_MAX = 5;
 
-/** Throws `ValuesLost` where more rows would lose a value than `accepted`. Answers with how many would. */
+/** Rows that one statement counts: a snapshot is held for no longer than that takes. */
+const CHUNK_ROWS = 50_000;
+const CHUNKS_MAX = 10_000;
+
+/**
+ * Throws `ValuesLost` where more rows would lose a value than `accepted`. Answers with how many would. Counts in pieces
+ * along the key, each in a transaction of its own; it may be asked for again at any time.
+ */
 export async function refuseLoss(
   work: Pick<RetireWork, 'database' | 'signal' | 'target' | 'onWait'>,
   retiredName: string,
   accepted: number,
 ): Promise<number> {
-  const { database, signal, target } = work;
-  work.onWait(`counts the rows of ${target.table} whose values nothing else keeps`);
-  const loss = await database.session((session) =>
-    cancellable(database, session.pid, signal, () =>
-      session.transaction((transaction) => lossOf(transaction, target, retiredName)),
-    ),
-  );
+  const { database, signal, target, onWait } = work;
+  onWait(`counts the rows of ${target.table} whose values nothing else keeps`);
+  const loss = await database.session(async (session) => {
+    const inTransaction = <T>(of: (transaction: Queryable) => Promise<T>): Promise<T> =>
+      cancellable(database, session.pid, signal, () => session.transaction(of));
+    const count = await inTransaction((transaction) => countOf(transaction, target, retiredName));
+    const found: Loss = { rows: 0, keys: [], why: count.why };
+    for (const [index, lower] of count.lowers.entries()) {
+      const piece = { lower, upper: count.lowers[index + 1] ?? null };
+      const { rows, keys } = await inTransaction((transaction) => lostIn(transaction, count, piece));
+      found.rows += rows;
+      found.keys = [...found.keys, ...keys].slice(0, KEYS_SHOWN_MAX);
+      if (count.lowers.length > 1) onWait(progressWords(target, found.rows, (index + 1) / count.lowers.length));
+    }
+    return found;
+  });
   if (loss.rows <= accepted) return loss.rows;
   const count = loss.rows.toLocaleString('en-US');
   const keys = loss.keys.map(showKey).join(', ');
@@ -53,32 +70,57 @@ export async function refuseLoss(
   );
 }
 
-async function lossOf(session: Queryable, target: RetireTarget, retiredName: string): Promise<Loss> {
-  const { schema, table } = target;
-  if (target.column === null) {
-    const kept = await lostWithout(session, { schema, table: retiredName, column: null, alias: 't' });
-    await session.query(`SET LOCAL search_path = ${searchPath(schema)}`);
-    const [row] = await session.query(
-      `SELECT ${OURS} count(*) AS count FROM ${quoteTable(schema, retiredName)} AS t WHERE ${kept?.lost ?? 'true'}`,
-    );
-    const why =
-      kept === null
-        ? 'all rows of the table go'
-        : `the other table of step "${kept.step}" doesn't give all of their values back`;
-    return { rows: Number(row?.['count']), keys: [], why };
-  }
-  const shape = await readTableShape(session, schema, table);
+const progressWords = ({ table }: RetireTarget, rows: number, share: number): string =>
+  `counts the rows of ${table} whose values nothing else keeps: ${rows.toLocaleString('en-US')} so far, ${Math.floor(100 * share)} % looked at`;
+
+/** What to count, and after which places the pieces begin; null is before the first row. */
+interface Count {
+  schema: string;
+  alias: string;
+  from: string;
+  lost: string;
+  why: string;
+  key: Key | null;
+  lowers: readonly (Place | null)[];
+  /** Whether keys are worth showing: of a whole table that goes they aren't. */
+  shown: boolean;
+}
+
+async function countOf(session: Queryable, target: RetireTarget, retiredName: string): Promise<Count> {
+  const { schema } = target;
+  const whole = target.column === null;
+  const shape = await readTableShape(session, schema, whole ? retiredName : target.table);
+  const alias = quoteIdentifier(shape.table);
   const key = await findKey(session, shape, null);
-  const place = key === null ? null : keyText(key, quoteIdentifier(table));
-  const { from, lost, why } = await comparisonOf(session, target, retiredName);
+  const compared = whole
+    ? { from: `${quoteTable(schema, retiredName)} AS ${alias}`, lost: 'true', why: 'all rows of the table go' }
+    : await comparisonOf(session, target, retiredName);
+  const pieces = Math.min(CHUNKS_MAX, Math.ceil(rowsGuessed(shape) / CHUNK_ROWS));
+  const uppers = key === null ? [] : await cutTable(session, shape, key, pieces);
+  // The last piece has no end: rows that come meanwhile are counted too.
+  return { schema, alias, ...compared, key, lowers: [null, ...uppers.slice(0, -1)], shown: !whole };
+}
+
+async function lostIn(
+  session: Queryable,
+  { schema, alias, from, lost, key, shown }: Count,
+  { lower, upper }: { lower: Place | null; upper: Place | null },
+): Promise<Pick<Loss, 'rows' | 'keys'>> {
   await session.query(`SET LOCAL search_path = ${searchPath(schema)}`);
-  const [row] = await session.query(`SELECT ${OURS} count(*) AS count FROM ${from} WHERE ${lost}`);
+  const values = [lower, upper].filter((place) => place !== null);
+  const within = [
+    ...(key === null || lower === null ? [] : [keyAfter(key, alias, keyValues(key, '$1::text[]'))]),
+    ...(key === null || upper === null ? [] : [keyUpTo(key, alias, keyValues(key, `$${values.length}::text[]`))]),
+    lost,
+  ].join(' AND ');
+  const [row] = await session.query(`SELECT ${OURS} count(*) AS count FROM ${from} WHERE ${within}`, values);
   const rows = Number(row?.['count']);
-  if (rows === 0 || place === null) return { rows, keys: [], why };
+  if (rows === 0 || key === null || !shown) return { rows, keys: [] };
   const sample = await session.query(
-    `SELECT ${OURS} to_json(${place})::text AS place FROM ${from} WHERE ${lost} LIMIT ${KEYS_SHOWN_MAX}`,
+    `SELECT ${OURS} to_json(${keyText(key, alias)})::text AS place FROM ${from} WHERE ${within} LIMIT ${KEYS_SHOWN_MAX}`,
+    values,
   );
-  return { rows, keys: sample.map((one) => JSON.parse(one['place'] ?? '[]') as Place), why };
+  return { rows, keys: sample.map((one) => JSON.parse(one['place'] ?? '[]') as Place) };
 }
 
 async function comparisonOf(
