@@ -146,12 +146,12 @@ class RunningPacer implements Pacer {
     const rounds = async (): Promise<void> => {
       for (;;) {
         await pause(LOOK_EVERY_MS, signal);
-        await this.look();
+        // A look that fails is followed by the next one: a pacer that ended would leave the step without limits.
+        await this.look().catch((error: unknown) => this.#context.log.error({ err: error }, 'a look has failed'));
       }
     };
-    this.#running = rounds().catch((error: unknown) => {
-      if (!signal.aborted) this.#context.log.error({ err: error }, 'the pacer has ended');
-    });
+    // It ends by `close` alone.
+    this.#running = rounds().catch(() => undefined);
   }
 
   async close(): Promise<void> {
