@@ -53,7 +53,6 @@ export async function lookOver(
   input: VerifyInput,
   context: EffectContext,
 ): Promise<RowsFound | null> {
-  await pacer.untilMoving((note) => context.report({ progress: null, note }));
   const pace = pacer.now();
   if (shape.bytes > FIRST_BYTES || rowsAllowed(pace) < rowsGuessed(shape) || pace.rest > 0) return null;
   const progress = { done: 0, total: rowsGuessed(shape), perSecond: null, etaSeconds: null };

@@ -18,6 +18,8 @@ import { lookOver, type Pass, walkPass } from './verify-walk.ts';
 const CHUNKS_MAX = 10_000;
 /** A capped walk goes by pieces of about a second, down to so many rows. */
 const CAPPED_ROWS_MIN = 100;
+/** What is told of values at most: it goes through Temporal with the error, and is read by people. */
+const VALUES_CHARACTERS_MAX = 8_000;
 
 /** Compares row by row while writes go on; what was repaired is believed only after a whole pass without a difference. */
 export const verify: Effect<'verify'> = {
@@ -29,6 +31,7 @@ export const verify: Effect<'verify'> = {
       for (;;) {
         const ready = await untilFree(context, () => prepare(job));
         if ('note' in ready) return ready;
+        await pacer.untilMoving((note) => context.report({ progress: null, note }));
         const unequal = await compareAggregates(job, ready.comparison, input, context);
         if (unequal !== null) context.report({ progress: null, note: unequal });
         const known = ready.walking || unequal !== null;
@@ -161,10 +164,11 @@ async function endPass(
 function valuesOf(step: VerifyInput['step'], showValues: boolean, sample: readonly SampleRow[]): string {
   if (!step.showValues) return '';
   if (!showValues) return 'values are not shown: the table is labelled pii';
-  return sample
+  const words = sample
     .filter(({ values }) => values.length > 0)
     .map(({ key, values }) => `${key.length === 0 ? '' : `${showKey(key)}: `}${values.join(', ')}`)
     .join('; ');
+  return words.length > VALUES_CHARACTERS_MAX ? `${words.slice(0, VALUES_CHARACTERS_MAX)}…` : words;
 }
 
 const hintFor = ({ onMismatch, maxRounds }: VerifyInput['step'], pass: number, { unrepaired }: Comparison): string =>

@@ -4,7 +4,7 @@ import { dataRoom, type DataRoom, effects, users } from './room.ts';
 const { dualWrite, backfill, verify } = effects;
 
 /** Updates that each writer has committed before the last pass begins. They come at several thousand a second. */
-const UPDATES_MIN = 2_000;
+const UPDATES_MIN = 1_500;
 
 /** Hammers rows from within the server, a transaction for each update, until the test ends. */
 async function hammer(room: DataRoom, name: string, setting: string, update: string): Promise<() => Promise<number>> {
@@ -55,7 +55,7 @@ test('hot rows: what is in step is never reported, what is wrong always, whereve
     enough = (await Promise.all(counters.map((count) => count()))).every((count) => count >= UPDATES_MIN);
     // One pass looks at all of it in one statement and then at each range; the other goes range by range.
     const throttle = passes % 2 === 0 ? {} : { maxRowsPerSecond: 5_500 };
-    const step = room.verify({ onMismatch: 'fail', chunk: { rows: 100 }, throttle });
+    const step = room.verify({ onMismatch: 'fail', chunk: { rows: 500 }, throttle });
     const error = await verify.up(step, room.bench.context()).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'VerifyMismatch', fields: { differing: 21, checked: 3_000 } });
     const keys = (error as { fields: { keys: string } }).fields.keys.split(', ');
