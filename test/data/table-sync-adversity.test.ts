@@ -1,0 +1,156 @@
+import { expect, test } from 'vitest';
+import { ddl } from '../../src/activities/ddl.ts';
+import { pairChunk } from '../../src/adapters/postgres/table-sync-backfill.ts';
+import { readSyncShapes, type TableSyncDetail } from '../../src/adapters/postgres/table-sync-shape.ts';
+import type { StepOf } from '../../src/plan/index.ts';
+import { stepKinds } from '../../src/plan/steps/index.ts';
+import { filled, MERGE_STEP, MERGE_TABLES, refused, SPLIT_STEP, SPLIT_TABLES, syncHall } from './table-sync-room.ts';
+
+const hall = syncHall();
+const SMALL = { chunk: { rows: 20, fixed: true } };
+
+test('a backfill that is stopped goes on where it was, for another worker too; an overtaken one writes nothing', async () => {
+  const room = await hall.room(`${SPLIT_TABLES}; ${filled(2_000)}`);
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  const stop = new AbortController();
+  // The last chunk can't be done while its row is held: so there is something left to stop.
+  const held = await room.database.session(async (session) => {
+    await session.query(`BEGIN; UPDATE ${room.schema}.users SET visits = 1 WHERE id = 2000`);
+    const first = sync.fill(SMALL, {
+      signal: stop.signal,
+      onNote: (note) => note.includes('waits for rows that others hold') && stop.abort(new Error('stopped')),
+    });
+    await expect(first).rejects.toThrow('stopped');
+    const done = await room.value('SELECT count(*) FROM %.profiles');
+    await session.query('COMMIT');
+    return Number(done);
+  });
+  expect(held).toBeGreaterThan(1_000);
+  expect(held).toBeLessThan(2_000);
+  await hall.bench().raiseFence(2, sync.run.migration);
+  await expect(sync.fill(SMALL)).rejects.toMatchObject({ code: 'Fenced' });
+  expect(await room.value('SELECT count(*) FROM %.profiles')).toBe(String(held));
+  expect((await sync.fill(SMALL, { run: { generation: 2 } })).note).toContain('2,000 rows changed');
+  expect(await room.value('SELECT count(*) FROM %.profiles')).toBe('2000');
+});
+
+test('what a client deletes or moves while a chunk waits for it is neither brought back nor lost', async () => {
+  const room = await hall.room(`${SPLIT_TABLES}; ${filled(60)}`);
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  await room.database.session(async (session) => {
+    await session.query(
+      `BEGIN; DELETE FROM ${room.schema}.users WHERE id = 5; UPDATE ${room.schema}.users SET id = -6 WHERE id = 6; UPDATE ${room.schema}.users SET bio = 'newest' WHERE id = 7`,
+    );
+    const seen = Promise.withResolvers<void>();
+    const fill = sync.fill(
+      {},
+      { onNote: (note) => note.includes('waits for rows that others hold') && seen.resolve() },
+    );
+    await Promise.race([seen.promise, fill]);
+    await session.query('COMMIT');
+    await fill;
+  });
+  expect(await room.query('SELECT user_id, about FROM %.profiles WHERE user_id < 8 ORDER BY 1')).toEqual([
+    { user_id: '-6', about: 'bio 6' },
+    ...[1, 2, 3, 4].map((id) => ({ user_id: String(id), about: `bio ${id}` })),
+    { user_id: '7', about: 'newest' },
+  ]);
+});
+
+test('a row that can’t have its pair is set aside by its key', async () => {
+  const room = await hall.room(`${SPLIT_TABLES}; ALTER TABLE profiles ADD CHECK (about <> 'bio 33'); ${filled(100)}`);
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  await expect(sync.fill(SMALL)).rejects.toMatchObject(refused('1 row could not be changed', 'RowErrors') as object);
+  await room.query("UPDATE %.users SET bio = 'mended' WHERE id = 33");
+  await sync.fill(SMALL);
+  expect((await sync.check({ onMismatch: 'fail' })).note).toContain('0 of 100 rows differ');
+});
+
+test('rows of partitioned tables change partitions, and pairs keep what only they have', async () => {
+  const room = await hall.room(`
+    CREATE TABLE people (id bigint, region text, bio text, city text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+    CREATE TABLE people_eu PARTITION OF people FOR VALUES IN ('eu'); CREATE TABLE people_us PARTITION OF people FOR VALUES IN ('us');
+    CREATE TABLE notes (area text, nr bigint, about text, place text, extra text, PRIMARY KEY (area, nr)) PARTITION BY LIST (area);
+    CREATE TABLE notes_eu PARTITION OF notes FOR VALUES IN ('eu'); CREATE TABLE notes_us PARTITION OF notes FOR VALUES IN ('us');
+    INSERT INTO people SELECT i, CASE i % 2 WHEN 0 THEN 'eu' ELSE 'us' END, 'b' || i, 'oslo' FROM generate_series(1, 100) i; ANALYZE`);
+  const sync = room.sync({
+    ...SPLIT_STEP,
+    from: { table: 'people', key: ['region', 'id'] },
+    to: { table: 'notes', key: ['area', 'nr'] },
+  });
+  await sync.up();
+  await sync.fill();
+  await room.query("UPDATE %.notes SET place = 'Oslo', extra = 'kept' WHERE nr IN (2, 4)");
+  await room.query("UPDATE %.people SET region = 'us' WHERE id = 2");
+  await room.query("UPDATE %.people SET region = 'us', bio = 'changed' WHERE id = 4");
+  await room.query("UPDATE %.notes SET area = 'eu', about = 'from the new side' WHERE nr = 3");
+  expect(await room.query('SELECT area, nr, about, place FROM %.notes WHERE nr IN (2, 3, 4) ORDER BY nr')).toEqual([
+    { area: 'us', nr: '2', about: 'b2', place: 'OSLO' },
+    { area: 'eu', nr: '3', about: 'from the new side', place: 'OSLO' },
+    { area: 'us', nr: '4', about: 'changed', place: 'OSLO' },
+  ]);
+  expect(await room.query('SELECT region, bio, city FROM %.people WHERE id = 3')).toEqual([
+    { region: 'eu', bio: 'from the new side', city: 'oslo' },
+  ]);
+  expect((await sync.check({ onMismatch: 'fail' })).note).toContain('0 of 100 rows differ');
+});
+
+test('a `ddl` step may give the new table and its columns other names, and take them back', async () => {
+  const room = await hall.room(`${SPLIT_TABLES}; ${filled(20)}`);
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  await sync.fill();
+  const step = stepKinds.ddl.parse({
+    id: 'names',
+    uses: 'ddl',
+    database: 'app',
+    schema: room.schema,
+    up: 'ALTER TABLE profiles RENAME TO "the profiles"; ALTER TABLE "the profiles" RENAME COLUMN about TO bio',
+    allow: [
+      { rule: 'rename-table-under-readers', reason: 'a test' },
+      { rule: 'rename-column-under-readers', reason: 'a test' },
+    ],
+  }) as StepOf<'ddl'>;
+  const input = hall.bench().input<'ddl'>(step, { run: sync.run });
+  await ddl.up(input, hall.bench().context());
+  await room.query("UPDATE %.users SET bio = 'after' WHERE id = 1");
+  await room.query(`UPDATE %."the profiles" SET bio = 'new' WHERE user_id = 2`);
+  expect(await room.value('SELECT bio FROM %."the profiles" WHERE user_id = 1')).toBe('after');
+  expect(await room.value('SELECT bio FROM %.users WHERE id = 2')).toBe('new');
+  expect((await sync.check({ onMismatch: 'fail' })).note).toContain('0 of 20 rows differ');
+  await ddl.down({ ...input, direction: 'down' }, hall.bench().context());
+  await room.query("UPDATE %.users SET bio = 'back' WHERE id = 1");
+  expect(await room.value('SELECT about FROM %.profiles WHERE user_id = 1')).toBe('back');
+  await sync.down();
+  await room.query("UPDATE %.users SET bio = 'alone' WHERE id = 1");
+});
+
+test('a chunk of a merge finds its pairs by their index, however large the new table is', async () => {
+  const room = await hall.room(
+    `${MERGE_TABLES}; INSERT INTO users (id, email) SELECT i, 'u' || i FROM generate_series(1, 10000) i; INSERT INTO profiles (user_id, bio) SELECT i, 'b' FROM generate_series(1, 10000) i; ANALYZE`,
+  );
+  const sync = room.sync(MERGE_STEP);
+  await sync.up();
+  const plan = await room.database.transaction(async (session) => {
+    const [row] = await session.query(
+      `SELECT detail->'tableSync' AS detail FROM switchback.steps WHERE migration = $1 AND step = 'sync'`,
+      [sync.run.migration],
+    );
+    const shapes = await readSyncShapes(session, JSON.parse(row?.['detail'] ?? '{}') as TableSyncDetail);
+    const { change } = pairChunk(shapes);
+    await session.query(
+      'SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off',
+    );
+    await session.query(
+      `PREPARE chunk (bigint, bigint) AS ${change('profiles.user_id > $1 AND profiles.user_id <= $2')}`,
+    );
+    const rows = await session.query('EXPLAIN EXECUTE chunk (1000, 2000)');
+    await session.query('DEALLOCATE chunk');
+    return rows.map((one) => one['QUERY PLAN']).join('\n');
+  });
+  expect(plan).toMatch(/Index Scan using users_pkey on users/);
+  expect(plan).toMatch(/Index Cond: \(id = /);
+});
