@@ -9,12 +9,15 @@ import {
   rowOfKey,
   rowsOfHash,
   setAsideOf,
+  type SyncInto,
+  syncsInto,
   tablesNamed,
 } from '../adapters/postgres/audited-row.ts';
-import { saltsOf } from '../adapters/postgres/audit-read.ts';
+import { plannedWalks, saltsOf } from '../adapters/postgres/audit-read.ts';
 import { conditionName } from '../adapters/postgres/condition-names.ts';
 import { findDualWrites } from '../adapters/postgres/dual-write.ts';
 import { showKey } from '../adapters/postgres/hidden-values.ts';
+import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { isKeyHash } from '../adapters/postgres/key-hash.ts';
 import { instantOf, type LineageLine, linesOfTables } from '../adapters/postgres/lineage-read.ts';
 import { type RowAudit, type RowQuestion, SwitchbackError } from '../messages/index.ts';
@@ -33,7 +36,7 @@ export async function auditRow(
   if (personal && !byHash && !plainKeys) throw keyTold(table);
   const row = byHash ? await rowHashed(view, table, hash) : await rowOfKey(table, question.key);
   const { database, schema } = row;
-  const covering = await linesCovering(row, await linesOfTables(database, row.objects));
+  const covering = await coveringLines(view, row);
   const hides =
     personal ||
     (await anyHides(
@@ -58,6 +61,25 @@ export async function auditRow(
     beforeImages: (await imagesOf(row, steps)).map((image) => ({ ...image, at: instantOf(image.at) })),
     rescued: (await rescuedOf(row)).map((one) => ({ ...one, at: instantOf(one.at) })),
   };
+}
+
+/** The lines of the row's own tables, and those by which a dual write between tables filled it from another one. */
+async function coveringLines({ home }: AuditView, row: AuditedRow): ReturnType<typeof linesCovering> {
+  const syncs = await syncsInto(row);
+  const all = await linesOfTables(row.database, [...row.objects, ...syncs.map(({ object }) => object)]);
+  const walks = await plannedWalks(home, [...new Set(all.map(({ migration }) => migration))]);
+  const walkOf = ({ migration, step }: LineageLine) => walks.get(`${migration}/${step}`) ?? { key: null, of: null };
+  const syncOf = (line: LineageLine): SyncInto | undefined =>
+    syncs.find(
+      (sync) =>
+        sync.object === quoteTable(line.schema, line.table) &&
+        sync.step === walkOf(line).of &&
+        [sync.migration, sync.version, sync.epoch].join('/') === [line.migration, line.version, line.epoch].join('/'),
+    );
+  const lines = all.filter(
+    (line) => row.objects.includes(quoteTable(line.schema, line.table)) || syncOf(line) !== undefined,
+  );
+  return linesCovering(row, lines, (line) => syncOf(line)?.key ?? walkOf(line).key);
 }
 
 const stepOf = ({ migration, version, epoch, step }: LineageLine) => ({ migration, version, epoch, step });

@@ -105,13 +105,13 @@ function hidesBy(databases: readonly Database[], labels: ReadonlyMap<string, Pii
 
 function withDerivation({ filled, ...step }: StepWithExpressions): AuditedStep {
   if (filled === null) return { ...step, derives: null };
-  const { schema, table, expressions } = filled;
+  const { expressions, ...place } = filled;
   const columns = Object.entries(expressions).map(([name, expression]) => ({
     name,
     from: reads(expression),
     expression,
   }));
-  return { ...step, derives: { schema, table, columns } };
+  return { ...step, derives: { ...place, columns } };
 }
 
 function reads(expression: string): string[] {

@@ -61,7 +61,14 @@ export interface AuditedStep {
   appliedAt: string | null;
   undoneAt: string | null;
   /** Columns whose values the step derives, and the columns that each is derived from. */
-  derives: { schema: string; table: string; columns: { name: string; from: string[]; expression: string }[] } | null;
+  derives: DerivedColumns | null;
+}
+export interface DerivedColumns {
+  schema: string;
+  table: string;
+  /** The table whose columns are read: another one where a dual write is between tables. */
+  source: { schema: string; table: string };
+  columns: { name: string; from: string[]; expression: string }[];
 }
 /** Rows of a table that one transaction, or one walk over a range of keys, altered. */
 export interface AlteredRange {

@@ -121,7 +121,9 @@ describe('openLineageEvents', () => {
     const events = eventsOf({
       state: 'completed',
       endedAt: at(9),
-      steps: [step({ derives: { schema: 'public', table: 'users', columns } })],
+      steps: [
+        step({ derives: { schema: 'public', table: 'users', source: { schema: 'public', table: 'users' }, columns } }),
+      ],
       ranges: [
         range({}),
         range({ lower: '9', upper: null, rows: '3' }),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { AlteredRange, Audit, AuditedStep, Direction } from '../messages/index.ts';
+import type { AlteredRange, Audit, AuditedStep, DerivedColumns, Direction } from '../messages/index.ts';
 
 /**
  * An audit as OpenLineage run events (https://openlineage.io, spec 2-0-2): a run for the migration, and one for each
@@ -154,7 +154,10 @@ class EventWriter {
       };
     });
     const reads = derives?.columns.some(({ from }) => from.length > 0) === true;
-    return { outputs, inputs: reads ? [this.#dataset(step.database, derives.schema, derives.table)] : [] };
+    return {
+      outputs,
+      inputs: reads ? [this.#dataset(step.database, derives.source.schema, derives.source.table)] : [],
+    };
   }
 
   #figures(ranges: readonly AlteredRange[]): Record<string, Facet> {
@@ -172,8 +175,8 @@ class EventWriter {
     };
   }
 
-  #columnLineage(database: string, { schema, table, columns }: NonNullable<AuditedStep['derives']>): Facet {
-    const dataset = this.#dataset(database, schema, table);
+  #columnLineage(database: string, { source, columns }: DerivedColumns): Facet {
+    const dataset = this.#dataset(database, source.schema, source.table);
     const fields = columns.map(({ name, from, expression }) => [
       name,
       {

@@ -111,6 +111,26 @@ test('ranges are compared by the types, directions and collations of the key, an
   expect(await changesOf(room, 'mixed', '9', 'c')).toEqual(['from-9b in-range', ...always]);
   expect(await changesOf(room, 'mixed', '2', 'D')).toEqual(['the-rest in-range', ...always]);
 
+  await room.query(
+    `UPDATE switchback.migrations SET plan = '{"spec": {"phases": [{"steps": [{"id": "the-rest", "key": ["b", "a"]}, {"id": "pairs", "of": "sync"}]}]}}'`,
+  );
+  expect(await changesOf(room, 'mixed', '10', 'a')).toEqual(['to-9b in-range', 'the-rest maybe', ...always]);
+  await room.query(
+    `INSERT INTO switchback.steps (migration, version, epoch, step, phase, kind, state, generation, detail)
+     VALUES ($1, 1, 1, 'sync', 'main', 'dual-write', 'applied', 1, $2)`,
+    [
+      NAME,
+      JSON.stringify({
+        tableSync: { schema: 'public', from: { table: 'elders' }, to: { table: 'mixed', key: ['a', 'b'] } },
+      }),
+    ],
+  );
+  await note('elders', 'pairs', null, ['9', 'b']);
+  await note('elders', 'no-pairs', null, ['9', 'b']);
+  expect(await changesOf(room, 'mixed', '12', 'd')).toContain('pairs in-range');
+  expect(await changesOf(room, 'mixed', '12', 'd')).not.toContain('no-pairs in-range');
+  expect(await changesOf(room, 'mixed', '2', 'a')).not.toContain('pairs in-range');
+
   await note('parts', 'all-parts', null, ['19']);
   await note('parts_1', 'first-part', null, null);
   expect(await changesOf(room, 'parts', '3')).toEqual(['all-parts in-range', 'first-part in-range']);

@@ -79,7 +79,12 @@ export async function decisionsOf(
 
 /** A step, with the expressions from which its columns follow. */
 export type StepWithExpressions = Omit<AuditedStep, 'derives'> & {
-  filled: { schema: string; table: string; expressions: Record<string, string> } | null;
+  filled: {
+    schema: string;
+    table: string;
+    source: { schema: string; table: string };
+    expressions: Record<string, string>;
+  } | null;
 };
 
 /** Steps of one version and epoch that left a record here. */
@@ -88,7 +93,7 @@ export async function auditedSteps(
   { migration, version, epoch }: { migration: string; version: number; epoch: number },
 ): Promise<StepWithExpressions[]> {
   const rows = await database.query(
-    `SELECT step, phase, kind, state, coalesce(detail -> 'dualWrite', detail -> 'filled')::text AS filled,
+    `SELECT step, phase, kind, state, coalesce(detail -> 'dualWrite', detail -> 'tableSync', detail -> 'filled')::text AS filled,
        to_json(intended_at) #>> '{}' AS intended, to_json(applied_at) #>> '{}' AS applied, to_json(undone_at) #>> '{}' AS undone
      FROM switchback.steps WHERE migration = $1 AND version = $2 AND epoch = $3 ORDER BY intended_at, step`,
     [migration, version, epoch],
@@ -110,17 +115,52 @@ export async function auditedSteps(
   }));
 }
 
-/** A dual write says it of its two sides, a backfill of the columns that it sets. */
+/** A dual write says it of its sides, one between tables of the new one, a backfill of the columns that it sets. */
 function filledOf(json: string | null | undefined): StepWithExpressions['filled'] {
   if (json === null || json === undefined) return null;
-  const { schema, table, up, down, set } = JSON.parse(json) as {
-    schema?: string;
+  const detail = JSON.parse(json) as {
+    schema: string;
     table?: string;
+    from?: { table: string };
+    to?: { table: string };
     up?: Record<string, string>;
     down?: Record<string, string> | null;
     set?: Record<string, string>;
   };
-  return typeof schema === 'string' && typeof table === 'string'
-    ? { schema, table, expressions: { ...set, ...up, ...down } }
-    : null;
+  const { schema, from, to } = detail;
+  if (from !== undefined && to !== undefined)
+    return { schema, table: to.table, source: { schema, table: from.table }, expressions: detail.up ?? {} };
+  const table = detail.table ?? '';
+  const expressions = { ...detail.set, ...detail.up, ...detail.down };
+  return Object.keys(expressions).length === 0 ? null : { schema, table, source: { schema, table }, expressions };
+}
+
+/** What the newest plans of these migrations say of the walks of their steps. */
+export interface PlannedWalk {
+  /** The columns that it walks along, where the plan names them. */
+  key: string[] | null;
+  /** The dual write that it is `of`. */
+  of: string | null;
+}
+
+/** By `migration/step`; steps that say neither are left out. */
+export async function plannedWalks(
+  home: Database,
+  migrations: readonly string[],
+): Promise<ReadonlyMap<string, PlannedWalk>> {
+  const rows = await home.query(
+    `SELECT migration || '/' || (step ->> 'id') AS name, step -> 'key' AS key, step ->> 'of' AS of FROM switchback.migrations,
+       jsonb_path_query(plan, '$.spec.phases[*].steps[*] ? (exists (@.key) || exists (@.of))') AS step
+     WHERE migration = ANY ($1)`,
+    [migrations],
+  );
+  return new Map(
+    rows.map((row) => [
+      row['name'] ?? '',
+      {
+        key: row['key'] == null ? null : [JSON.parse(row['key']) as string | string[]].flat(),
+        of: row['of'] ?? null,
+      },
+    ]),
+  );
 }

@@ -111,13 +111,41 @@ export async function locate(table: AuditedTable, place: Place): Promise<Audited
   return { ...table, place, exists: row !== undefined, objects };
 }
 
+/** A dual write between tables whose new side is the row's table: what it filled is on record under the old one. */
+export interface SyncInto {
+  migration: string;
+  version: number;
+  epoch: number;
+  step: string;
+  /** Quoted name of the old table. */
+  object: string;
+  /** Columns of the row's table that pair with those of the old table's key. */
+  key: string[];
+}
+
+export async function syncsInto({ database, schema, table }: AuditedRow): Promise<SyncInto[]> {
+  const rows = await database.query(
+    `SELECT migration, version, epoch, step, detail #>> '{tableSync,from,table}' AS source, detail #> '{tableSync,to,key}' AS key
+     FROM switchback.steps WHERE kind = 'dual-write' AND detail #>> '{tableSync,schema}' = $1 AND detail #>> '{tableSync,to,table}' = $2`,
+    [schema, table],
+  );
+  return rows.map((row) => ({
+    ...stepOf(row),
+    object: quoteTable(schema, row['source'] ?? ''),
+    key: JSON.parse(row['key'] ?? '[]') as string[],
+  }));
+}
+
 /**
  * Which of the lines tell of the row: their ranges are compared in SQL, by the key's own types and operators. Lines of a
  * step whose ranges are of another key (it walked along another index, or the key was changed since) can't be compared.
+ *
+ * @param walkedKey the columns along which a line's step walked; null: by the key that it would find by itself
  */
 export async function linesCovering(
   row: AuditedRow,
   lines: readonly LineageLine[],
+  walkedKey: (line: LineageLine) => readonly string[] | null,
 ): Promise<{ line: LineageLine; sure: Sureness }[]> {
   const bySteps = Map.groupBy(lines, ({ migration, version, epoch, step }) =>
     JSON.stringify([migration, version, epoch, step]),
@@ -126,7 +154,10 @@ export async function linesCovering(
   for (const group of bySteps.values()) {
     const ranged = group.filter(({ lower, upper }) => lower !== null || upper !== null);
     for (const line of group) if (!ranged.includes(line)) sure.set(line, 'in-range');
-    for (const [line, how] of await coverOf(row, ranged)) sure.set(line, how);
+    const own = row.key.map(({ name }) => name);
+    const comparable = ranged.filter((line) => (walkedKey(line) ?? own).join('\0') === own.join('\0'));
+    for (const line of ranged) if (!comparable.includes(line)) sure.set(line, 'maybe');
+    for (const [line, how] of await coverOf(row, comparable)) sure.set(line, how);
   }
   return lines.flatMap((line) => {
     const how = sure.get(line);
