@@ -30,9 +30,16 @@ export interface AcrossRoom {
   close(): Promise<void>;
 }
 
-/** @param rightServer the maintenance URL of another server than the tests' own, for the right side */
-export async function acrossRoom(rightServer?: string): Promise<AcrossRoom> {
-  const [left, right] = [await freshDatabase('across'), await freshDatabase('across', rightServer)];
+/**
+ * @param rightServer the maintenance URL of another server than the tests' own, for the right side
+ * @param rightUrl a database that is there already, and that stays
+ */
+export async function acrossRoom(rightServer?: string, rightUrl?: string): Promise<AcrossRoom> {
+  const left = await freshDatabase('across');
+  const right =
+    rightUrl === undefined
+      ? await freshDatabase('across', rightServer)
+      : { url: rightUrl, drop: () => Promise.resolve() };
   const bench = await effectBench(left.url);
   const urls = { left: left.url, right: right.url };
   const databases = new Databases({ left: { url: urls.left }, right: { url: urls.right } });
