@@ -105,7 +105,7 @@ test('a replica that lags slows the walk down, and when it has caught up the wal
   expect(await walk.done()).toBe(ROWS);
 });
 
-test('a replica that has stopped: not a row is written, nothing is held, and it goes on when the replica is back', async () => {
+test('must pass 15. a replica that has stopped, its probe dead: not a row is written, nothing is held, and it goes on when the replica is back', async () => {
   await servers.stopStandby();
   const walk = await walking('stopped', { maxReplicaLag: '5s' });
   expect(await walk.noted(/stands still/)).toMatch(/^replica 1 does not answer \(.*\): stands still$/);

@@ -79,6 +79,25 @@ test.each(['with directUrl', 'without directUrl'])(
   },
 );
 
+test('must pass 19. CONCURRENTLY through a pooler is refused by name, and done past it', async () => {
+  const room = await dataRoom(PEOPLE);
+  await giveSettings(room);
+  const { url } = await transactionPooler(room.url, CONNECTIONS);
+  const steps = ['CREATE INDEX CONCURRENTLY by_name ON users (full_name)', 'DROP INDEX CONCURRENTLY by_name'].map(
+    (up, index) => ({ id: `index-${index}`, uses: 'ddl', database: 'app', up }) as const,
+  );
+  const [through, past] = [{ url }, { url, directUrl: room.url }].map((urls) =>
+    chain(byWayOf(room.bench, urls), steps),
+  );
+  const refused = { code: 'Unsupported', retry: false, hint: expect.stringContaining('databases.app.directUrl') };
+  await expect(through?.up(['index-0'])).rejects.toMatchObject(refused);
+  await past?.up(['index-0']);
+  await expect(through?.up(['index-1'])).rejects.toMatchObject(refused);
+  await past?.up(['index-1']);
+  await past?.down();
+  expect(await room.value("SELECT count(*) FROM pg_class WHERE relname = 'by_name'")).toBe('0');
+});
+
 test('must pass 19. the pooler of these tests breaks what relies on a session', async () => {
   const room = await dataRoom(PEOPLE);
   const pooler = await transactionPooler(room.url, CONNECTIONS);

@@ -180,7 +180,12 @@ export class Database implements Queryable {
    */
   async session<T>(
     work: (
-      session: Queryable & { pid: string; transaction<U>(work: (session: Queryable) => Promise<U>): Promise<U> },
+      session: Queryable & {
+        pid: string;
+        /** Whether a pooler stands between, so that another backend may get the next statement. */
+        shared: boolean;
+        transaction<U>(work: (session: Queryable) => Promise<U>): Promise<U>;
+      },
     ) => Promise<T>,
     options: { onNotice?: (message: string) => void } = {},
   ): Promise<T> {
@@ -198,6 +203,8 @@ export class Database implements Queryable {
       return await work({
         query: (sql, values) => session.query(sql, values),
         pid: String(row?.['pid']),
+        // A pooler gives a key of its own to cancel by, with another pid than the backend's.
+        shared: this.#urls.directUrl === undefined && row?.['pid'] !== String(processId(client)),
         transaction: (inner) => inTransaction(session, inner),
       });
     } finally {
@@ -236,6 +243,10 @@ export class Database implements Queryable {
     }
   }
 }
+
+/** The pid that came with the key to cancel by; the types of `pg` don't know it. */
+const processId = (client: pg.Client): number | null =>
+  (client as unknown as { processID?: number | null }).processID ?? null;
 
 /** A pooler may drop what we ask for at the start of a session: then nothing that we read or write can be trusted. */
 export async function assertSettings(session: Queryable, database: string): Promise<void> {

@@ -4,7 +4,7 @@ import { type DdlDetail, type DdlWork, enterDdl, type Intent, readDetail } from 
 import { rebuildDroppedIndexes } from './ddl-undo-index.ts';
 import { undoRound } from './ddl-undo-round.ts';
 import { quoteTable } from './identifier.ts';
-import { dropConcurrently, endBuild, prepareConcurrent } from './index-build.ts';
+import { dropConcurrently, endBuild, prepareConcurrent, refuseShared } from './index-build.ts';
 import { findRelation } from './index-look.ts';
 import { reportBuild } from './index-progress.ts';
 import { cancellable, climbInSession } from './lock-ladder.ts';
@@ -92,6 +92,7 @@ async function undoStatement(work: DdlWork, at: number): Promise<void> {
 /** Of a table that isn't small: its readers and writers don't wait. What is left of it after a crash is found again. */
 async function dropIndex(work: DdlWork, index: { schema: string; name: string }): Promise<void> {
   await work.database.session(async (session) => {
+    refuseShared(session, work.database.name);
     await prepareConcurrent(session, index.schema);
     const stop = reportBuild(work, session.pid, `drops index "${index.name}"`);
     try {

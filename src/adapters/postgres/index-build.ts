@@ -71,6 +71,7 @@ export const nextPoll = (pollMs: number): number => Math.min(POLL_MAX_MS, 2 * po
 
 async function buildRound(work: DdlWork, step: BuildStep, session: DirectSession): Promise<Next> {
   const { database, signal } = work;
+  refuseShared(session, database.name);
   const next = await cancellable(database, session.pid, signal, () =>
     session.transaction((transaction) => decide(work, step, { transaction, pid: session.pid })),
   );
@@ -191,6 +192,19 @@ async function dropLeftover(work: DdlWork, index: IndexBuild, builder: string): 
   } catch {
     // The failure of the build itself is what is reported.
   }
+}
+
+/** CONCURRENTLY needs what is set before it, and is found again by its pid: both belong to one backend. */
+export function refuseShared({ shared }: DirectSession, database: string): void {
+  if (!shared) return;
+  throw new SwitchbackError(
+    'Unsupported',
+    `CONCURRENTLY needs a session of its own, and a pooler stands before database "${database}"`,
+    {
+      hint: `give databases.${database}.directUrl, past the pooler; where that pools whole sessions, the same URL again`,
+      fields: { database },
+    },
+  );
 }
 
 /** No `lock_timeout`: each try that times out would leave an invalid index. The server notices a client that is gone. */

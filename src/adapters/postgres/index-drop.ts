@@ -14,7 +14,7 @@ import {
   recordIntent,
   statementLabel,
 } from './ddl-record.ts';
-import { builderState, nextPoll, POLL_FIRST_MS, prepareConcurrent } from './index-build.ts';
+import { builderState, nextPoll, POLL_FIRST_MS, prepareConcurrent, refuseShared } from './index-build.ts';
 import { findRelation, indexObject } from './index-look.ts';
 import { reportBuild } from './index-progress.ts';
 import { cancellable, wait } from './lock-ladder.ts';
@@ -30,6 +30,7 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
   let pollMs = POLL_FIRST_MS;
   for (;;) {
     const next = await work.database.session(async (session) => {
+      refuseShared(session, work.database.name);
       const decided = await cancellable(work.database, session.pid, work.signal, () =>
         session.transaction((transaction) => decide(work, step, { transaction, pid: session.pid })),
       ).catch(lookAgain);

@@ -39,6 +39,7 @@ export class ObservedDatabase extends Database {
       (session) =>
         work({
           pid: session.pid,
+          shared: session.shared,
           query: (sql, values) => {
             if (changesSchema(sql)) this.#seen.push({ statements: [sql.trim()], locks: null });
             return session.query(sql, values);
