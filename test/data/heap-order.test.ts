@@ -18,13 +18,13 @@ async function prepared(sql = ''): Promise<DataRoom> {
   return room;
 }
 /** Walks until some rows are done, and is interrupted there. */
-async function interrupted(room: DataRoom): Promise<void> {
+async function interrupted(room: DataRoom, fields: Record<string, unknown> = {}): Promise<void> {
   const stop = new AbortController();
   const context = room.bench.context({ signal: stop.signal });
   const report: typeof context.report = ({ progress }) => {
     if ((progress?.done ?? 0) > 600) stop.abort(new Error('interrupted'));
   };
-  const step = room.backfill({ ...small, throttle: { maxRowsPerSecond: 4_000 } });
+  const step = room.backfill({ ...small, ...fields, throttle: { maxRowsPerSecond: 4_000 } });
   await expect(backfill.up(step, { ...context, report })).rejects.toThrow('interrupted');
 }
 
@@ -80,6 +80,23 @@ test('rows that a VACUUM FULL has moved behind the cursor are found along the ke
   expect(note).toMatch(/^4,500 rows changed/);
   expect(await room.value(OUT_OF_STEP)).toBe('0');
   expect(await room.value(RANGES)).toBe('1 of 2');
+}, 30_000);
+
+test('half a walk along the heap is undone with the before-images of its rows', async () => {
+  const room = await prepared("UPDATE users SET given_name = 'was ' || id");
+  await interrupted(room, { preserve: true });
+  expect(Number(await room.value("SELECT count(*) FROM public.users WHERE given_name = 'Ada'"))).toBeGreaterThan(600);
+  const { note } = await backfill.down(room.backfill({ ...small, preserve: true }), room.bench.context());
+  expect(note).toMatch(/^([\d,]+) of \1 rows hold again what they held$/);
+  expect(await room.value("SELECT count(*) FROM public.users WHERE given_name IS DISTINCT FROM 'was ' || id")).toBe(
+    '0',
+  );
+  expect(
+    await room.query('SELECT DISTINCT direction, lower_key, upper_key FROM switchback.lineage ORDER BY 1'),
+  ).toEqual([
+    { direction: 'down', lower_key: null, upper_key: null },
+    { direction: 'up', lower_key: null, upper_key: null },
+  ]);
 }, 30_000);
 
 test('a row that can’t be changed is named by its key, and goes once it can', async () => {
