@@ -13,6 +13,7 @@ import { durationMs } from '../plan/index.ts';
 import type { Input, Job } from './across-job.ts';
 import type { EffectContext } from './effect.ts';
 import type { Mask } from './masking.ts';
+import { untilFree } from './until-free.ts';
 import { aggregateWords } from './verify-aggregates.ts';
 
 /** Looks at aggregates of tables whose rows agree, until they agree too: a copy may be on its way. */
@@ -29,13 +30,15 @@ export async function compareAggregatesAcross(
   pair: Pair,
   { step }: Input,
   { showValues, mask }: { showValues: boolean; mask: Mask },
-  { signal }: EffectContext,
+  context: EffectContext,
 ): Promise<string | null> {
   const words: string[] = [];
   for (const [index, aggregate] of step.aggregates.entries()) {
     for (let looks = 1; ; looks++) {
-      const figures = await readBoth(job.databases, pair, (session, side) =>
-        figuresOf(session, side, aggregate, `aggregates[${index}]`),
+      const figures = await untilFree(context, () =>
+        readBoth(job.databases, pair, context.signal, (session, side) =>
+          figuresOf(session, side, aggregate, `aggregates[${index}]`),
+        ),
       );
       const differing = groupsThatDiffer(figures);
       if (differing.length === 0) break;
@@ -44,7 +47,7 @@ export async function compareAggregatesAcross(
         words.push(aggregateWords(aggregate, { groups: differing.length, shown }, showValues, mask));
         break;
       }
-      await wait(Math.max(1, durationMs(step.settle) / (LOOKS_MAX - 1)), signal);
+      await wait(Math.max(1, durationMs(step.settle) / (LOOKS_MAX - 1)), context.signal);
     }
   }
   return words.length === 0 ? null : words.join('; ');

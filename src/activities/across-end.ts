@@ -81,7 +81,11 @@ async function failure(
       : []),
   ];
   if (step.showValues && differing > 0)
-    parts.push(mask.hides ? 'values are not shown: a table is labelled pii' : await valuesOf(job, pair, sample, mask));
+    parts.push(
+      mask.hides
+        ? 'values are not shown: a table is labelled pii'
+        : await valuesOf(job, pair, sample, mask, context.signal),
+    );
   return new SwitchbackError('VerifyMismatch', parts.join('; '), {
     hint: hintFor(input, { differing, hot, synced }),
     fields: {
@@ -94,8 +98,16 @@ async function failure(
 }
 
 /** What the columns of rows hold that differ, as they are now. */
-async function valuesOf(job: Job, pair: Pair, places: readonly Place[], mask: Mask): Promise<string> {
-  const { left, right } = await readBoth(job.databases, pair, (session, side) => textsAt(session, side, places));
+async function valuesOf(
+  job: Job,
+  pair: Pair,
+  places: readonly Place[],
+  mask: Mask,
+  signal: AbortSignal,
+): Promise<string> {
+  const { left, right } = await readBoth(job.databases, pair, signal, (session, side) =>
+    textsAt(session, side, places),
+  );
   const rows = places.flatMap((place) => {
     const id = JSON.stringify(place);
     const [mine, other] = [left.get(id), right.get(id)];

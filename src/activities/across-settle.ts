@@ -1,4 +1,4 @@
-import { equalAfterAll, hashesAt, textsAt } from '../adapters/postgres/across-read.ts';
+import { equalAfterAll, hashesAt, LOCK_TIMEOUT_MS, textsAt } from '../adapters/postgres/across-read.ts';
 import { type Difference, repairRows, syncedColumns } from '../adapters/postgres/across-repair.ts';
 import type { Pair } from '../adapters/postgres/across-side.ts';
 import { keepHot, listSuspects, removeSuspects } from '../adapters/postgres/across-suspects.ts';
@@ -83,8 +83,9 @@ async function judge(
   pair: Pair,
   places: readonly Place[],
   { step }: Input,
-  { signal, report }: EffectContext,
+  context: EffectContext,
 ): Promise<Verdicts> {
+  const { signal, report } = context;
   const settleMs = durationMs(step.settle);
   const began = performance.now();
   const open = new Map<string, Watched>();
@@ -95,7 +96,7 @@ async function judge(
     const watched = [...open.values()];
     for (let at = 0; at < watched.length; at += READ_KEYS) {
       signal.throwIfAborted();
-      await look(job, pair, watched.slice(at, at + READ_KEYS), { settleMs, open, verdicts, signal });
+      await look(job, pair, watched.slice(at, at + READ_KEYS), { settleMs, open, verdicts }, context);
     }
     if (open.size === 0) return verdicts;
     if (performance.now() - began > HOT_AFTER * settleMs + PAUSE_MAX_MS) break;
@@ -111,7 +112,9 @@ async function lookAt(job: Job, pair: Pair, places: readonly Place[]): Promise<(
   const read = (name: 'left' | 'right'): Promise<Map<string, string>> =>
     job.databases[name].transaction(async (session) => {
       // The keys are few: an index finds them, whatever the statistics say of the list.
-      await session.query(`SET LOCAL search_path = ${pair[name].search}; SET LOCAL enable_seqscan = off`);
+      await session.query(
+        `SET LOCAL search_path = ${pair[name].search}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL enable_seqscan = off`,
+      );
       return hashesAt(session, pair[name], places);
     });
   const before = await read('left');
@@ -125,18 +128,11 @@ async function look(
   job: Job,
   pair: Pair,
   rows: readonly Watched[],
-  {
-    settleMs,
-    open,
-    verdicts,
-    signal,
-  }: { settleMs: number; open: Map<string, Watched>; verdicts: Verdicts; signal: AbortSignal },
+  { settleMs, open, verdicts }: { settleMs: number; open: Map<string, Watched>; verdicts: Verdicts },
+  context: EffectContext,
 ): Promise<void> {
-  const seen = await lookAt(
-    job,
-    pair,
-    rows.map(({ place }) => place),
-  );
+  const see = (places: readonly Place[]) => untilFree(context, () => lookAt(job, pair, places));
+  const seen = await see(rows.map(({ place }) => place));
   const now = performance.now();
   const equal: { id: string; place: Place; hash: string | null }[] = [];
   for (const row of rows) {
@@ -157,12 +153,8 @@ async function look(
     } else open.set(id, { ...row, looks: row.looks + 1 });
   }
   if (equal.length === 0) return;
-  await wait(EQUAL_MS, signal);
-  const again = await lookAt(
-    job,
-    pair,
-    equal.map(({ place }) => place),
-  );
+  await wait(EQUAL_MS, context.signal);
+  const again = await see(equal.map(({ place }) => place));
   for (const { id, place, hash } of equal) {
     const is = again(id);
     if (is === null || is.left !== hash || is.right !== hash) {

@@ -28,8 +28,8 @@ export interface Compared {
   suspects: Place[];
 }
 
-export const digests = (job: Job, pair: Pair, bounds: Bounds): Promise<Both<Digest>> =>
-  readBoth(job.databases, pair, (session, side) => digestOf(session, side, bounds));
+export const digests = (job: Job, pair: Pair, bounds: Bounds, signal: AbortSignal): Promise<Both<Digest>> =>
+  readBoth(job.databases, pair, signal, (session, side) => digestOf(session, side, bounds));
 
 export const rowsOf = ({ left, right }: Both<Digest>): number => Math.max(left.rows, right.rows);
 
@@ -58,11 +58,11 @@ export async function narrow(
   signal.throwIfAborted();
   const places = rowsOf(found) <= LEAF_ROWS ? [] : await cut(job, pair, bounds, found, LEAF_ROWS);
   if (places.length === 0) {
-    return suspectsAmong(await readBoth(job.databases, pair, (session, side) => rowsIn(session, side, bounds)));
+    return suspectsAmong(await readBoth(job.databases, pair, signal, (session, side) => rowsIn(session, side, bounds)));
   }
   const suspects: Place[] = [];
   for (const piece of piecesOf(bounds, places)) {
-    const inside = await digests(job, pair, piece);
+    const inside = await digests(job, pair, piece, signal);
     if (!sameDigest(inside)) for (const place of await narrow(job, pair, piece, inside, signal)) suspects.push(place);
   }
   return suspects;
@@ -77,11 +77,12 @@ const EVERYTHING: Bounds = { lower: null, upper: null };
 export async function compareByBuckets(
   job: Job,
   pair: Pair,
+  signal: AbortSignal,
   onSuspects: (suspects: Place[]) => Promise<void>,
 ): Promise<Compared> {
   const wanted = Math.min(BUCKETS_MAX, Math.max(1, pair.rowsGuessed / BUCKET_ROWS));
   const mask = 2 ** Math.ceil(Math.log2(wanted)) - 1;
-  const found = await readBoth(job.databases, pair, (session, side) => bucketDigests(session, side, mask));
+  const found = await readBoth(job.databases, pair, signal, (session, side) => bucketDigests(session, side, mask));
   const none: Digest = { rows: 0, hash: '0' };
   const differing = [...new Set([...found.left.keys(), ...found.right.keys()])]
     .map((bucket) => ({
@@ -97,7 +98,7 @@ export async function compareByBuckets(
       portion.push(next.bucket);
       rows += rowsOf(next.digests);
     }
-    const rows = await readBoth(job.databases, pair, (session, side) =>
+    const rows = await readBoth(job.databases, pair, signal, (session, side) =>
       rowsIn(session, side, EVERYTHING, { mask, wanted: portion }),
     );
     await onSuspects(suspectsAmong(rows));

@@ -179,13 +179,13 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
   const bounds: Bounds = { lower: range.cursor, upper };
   const began = await paced(walk);
   if (pair.unsorted !== null) {
-    const { rows } = await compareByBuckets(job, pair, async (suspects) => {
+    const { rows } = await compareByBuckets(job, pair, context.signal, async (suspects) => {
       await noteSuspects(walk, suspects);
       await settleMany(walk);
     });
     return () => writeDown(walk, range, { to: upper, rows, suspects: [], done: true });
   }
-  const found = await untilFree(context, () => digests(job, pair, bounds));
+  const found = await untilFree(context, () => digests(job, pair, bounds, context.signal));
   await rest(walk, began, rowsOf(found));
   if (sameDigest(found))
     return () => writeDown(walk, range, { to: upper, rows: rowsOf(found), suspects: [], done: true });
@@ -194,8 +194,11 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
     rowsOf(found) > 2 * input.step.chunk.rows ? await cut(job, pair, bounds, found, input.step.chunk.rows) : [];
   const pieces = piecesOf(bounds, places);
   for (const [index, piece] of pieces.entries()) {
-    const inside = pieces.length === 1 ? found : await untilFree(context, () => digests(job, pair, piece));
-    const suspects = sameDigest(inside) ? [] : await narrow(job, pair, piece, inside, context.signal);
+    const inside =
+      pieces.length === 1 ? found : await untilFree(context, () => digests(job, pair, piece, context.signal));
+    const suspects = sameDigest(inside)
+      ? []
+      : await untilFree(context, () => narrow(job, pair, piece, inside, context.signal));
     const done = index === pieces.length - 1;
     const write = () => writeDown(walk, range, { to: piece.upper, rows: rowsOf(inside), suspects, done });
     if (done) return () => write().then(() => settleMany(walk));

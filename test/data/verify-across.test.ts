@@ -94,6 +94,21 @@ test('what the right side does not take is told, and the rest is repaired', asyn
   expect(await room.query('right', names)).toEqual([{ names: 'x, x, Name 9' }]);
 });
 
+test('a row whose deletion would reach other tables stays; a deferred constraint speaks up for its row alone', async () => {
+  await room.make(
+    people('reached', 50),
+    `${people('reached', 50)}; INSERT INTO reached VALUES (60, 'extra');
+     CREATE TABLE orders (id int PRIMARY KEY, of bigint REFERENCES reached ON DELETE CASCADE); INSERT INTO orders VALUES (1, 60);
+     ALTER TABLE reached ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED;
+     UPDATE reached SET name = 'x' WHERE id = 3; UPDATE reached SET name = 'Name 4' WHERE id = 60; UPDATE reached SET name = 'y' WHERE id = 4`,
+  );
+  await expect(room.verify(sides('reached'))).rejects.toMatchObject({
+    message: '2 of 51 rows differ between both sides of step "reached": key 4, 60',
+  });
+  expect(await room.query('right', 'SELECT count(*) FROM public.orders')).toEqual([{ count: '1' }]);
+  expect(await room.query('right', 'SELECT name FROM public.reached WHERE id = 3')).toEqual([{ name: 'Name 3' }]);
+});
+
 test('expressions stand for columns; where the right side has one, a repair is refused by name', async () => {
   await room.make(
     `CREATE TABLE spelt (id int PRIMARY KEY, full_name text); INSERT INTO spelt SELECT i, 'Ada L' || i FROM generate_series(1, 50) i`,

@@ -1,6 +1,7 @@
 import { type Bounds, boundText, type Pair, type Side, withinBounds } from './across-side.ts';
 import type { Database, Queryable, Value } from './database.ts';
 import { quoteIdentifier } from './identifier.ts';
+import { cancellable } from './lock-ladder.ts';
 import { keyIs, keyOrder, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
 
@@ -23,15 +24,19 @@ export interface Suspect {
 /** Two snapshots that were not taken within this time are taken again, so that a copy is judged by one moment. */
 const SKEW_MAX_MS = 25;
 const SNAPSHOT_TRIES = 4;
+/** Whoever alters a table is not waited for in a transaction: it is tried again. */
+export const LOCK_TIMEOUT_MS = 500;
 
 /**
  * Reads both sides at the same time, each in one snapshot. The snapshots are taken before anything is read and, where the
- * network allows, within a few milliseconds of each other: what differs then is a difference or on its way.
+ * network allows, within a few milliseconds of each other: what differs then is a difference or on its way. An abort
+ * cancels what runs on either server. Throws 55P03 where a table is locked for long.
  */
 export async function readBoth<T>(
   databases: Both<Database>,
   pair: Both<Side>,
-  read: (session: Queryable, side: Side, name: 'left' | 'right') => Promise<T>,
+  signal: AbortSignal,
+  read: (session: Queryable, side: Side) => Promise<T>,
 ): Promise<Both<T>> {
   for (let tries = 1; ; tries++) {
     const began = performance.now();
@@ -40,12 +45,14 @@ export async function readBoth<T>(
     const one = (name: 'left' | 'right'): Promise<T | null> =>
       databases[name]
         .transaction(async (session) => {
-          await session.query(
-            `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL search_path = ${pair[name].search}; SELECT 1`,
+          const [own] = await session.query(
+            `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS};
+             SET LOCAL search_path = ${pair[name].search}; SELECT pg_backend_pid() AS pid`,
           );
           arrived = Math.max(arrived, performance.now() - began);
           await meet.arrive();
-          return arrived > SKEW_MAX_MS && tries < SNAPSHOT_TRIES ? null : read(session, pair[name], name);
+          if (arrived > SKEW_MAX_MS && tries < SNAPSHOT_TRIES) return null;
+          return cancellable(databases[name], own?.['pid'] ?? '', signal, () => read(session, pair[name]));
         })
         .catch((error: unknown) => {
           meet.fail(error);

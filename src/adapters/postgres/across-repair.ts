@@ -56,10 +56,21 @@ export async function syncedColumns(session: Queryable, { right }: Pair): Promis
   return right.columns.flatMap(({ column }) => (column !== null && synced.includes(column) ? [column] : []));
 }
 
+/** Whether a row that goes would take rows of other tables along, or change them. */
+async function deletesReachFurther(session: Queryable, { shape }: Side): Promise<boolean> {
+  const [row] = await session.query(
+    `SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd')
+       AND (confrelid = $1::oid OR confrelid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass)))) AS reach`,
+    [shape.oid],
+  );
+  return row?.['reach'] === 't';
+}
+
 /**
  * Makes rows of the right side like those of the left, in the transactions of `sessions`; the left one's must end after
  * the right one's. The rows of both sides are locked first and looked at once more: who has changed since it was
- * confirmed is left alone, and is in `moved`. A row that can't take the repair stays as it was.
+ * confirmed is left alone, and is in `moved`. A row
+ * that would take others along by a foreign key is not deleted. A row that can't take the repair stays as it was.
  */
 export async function repairRows(
   sessions: Both<Queryable>,
@@ -72,6 +83,9 @@ export async function repairRows(
       `SET LOCAL search_path = ${pair[name].search}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL enable_seqscan = off`,
     );
   }
+  // A deferred constraint would speak up at the end, for all rows at once.
+  await sessions.right.query('SET CONSTRAINTS ALL IMMEDIATE');
+  const keeps = await deletesReachFurther(sessions.right, pair.right);
   const right = await hashesAt(sessions.right, pair.right, places, ' FOR UPDATE');
   const left = await hashesAt(sessions.left, pair.left, places, ' FOR SHARE');
   const rows = await valuesOf(sessions.left, pair.left, places);
@@ -84,6 +98,7 @@ export async function repairRows(
       moved.push(place);
       continue;
     }
+    if (now.left === null && keeps) continue;
     const after = await inRowSavepoint(sessions.right, async () => {
       const made = await makeLike(sessions.right, pair.right, { place, exists: now.right !== null, row: rows.get(id) });
       return made === now.left ? { hash: made } : null;
