@@ -1,3 +1,4 @@
+import { labelsOfNothing } from '../adapters/postgres/personal-tables.ts';
 import { readSchema, SchemaSnapshots } from '../adapters/postgres/schema-snapshots.ts';
 import { type BaseState, baseStateWords } from './base-state.ts';
 import type { LiveCheck } from '../messages/index.ts';
@@ -24,6 +25,8 @@ async function lookAtSchema(
   await new SchemaSnapshots(deps.home.database).keep(database, seen);
   found.schemas[database] = seen.digest;
   found.notes.push(`${database}: the schema has digest ${seen.digest}`);
+  for (const table of await labelsOfNothing(deps.databases.get(database)))
+    found.notes.push(`${database}: the configuration labels "${table}" as personal data, and there is no such table`);
   const wanted = baseState?.[database];
   if (wanted === undefined || wanted === seen.digest) return;
   const [first = '', ...lines] = await baseStateWords(deps, { database, wanted, seen });

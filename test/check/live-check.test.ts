@@ -105,6 +105,17 @@ describe('databases that can’t be used', () => {
     expect(JSON.stringify(live)).not.toContain('not-the-password');
   });
 
+  test('a label of the configuration that no table has is noted: it hides nothing', async () => {
+    const labels = { users: ['pii'], usres: ['pii'], 'crm.users': ['pii'] };
+    const live = await check([ddl('a', 'ALTER TABLE users ADD COLUMN x int')], {
+      databases: { app: { url: fresh.url, labels } },
+    });
+    expect(live.notes.filter((note) => note.includes('labels'))).toEqual([
+      'app: the configuration labels "usres" as personal data, and there is no such table',
+      'app: the configuration labels "crm.users" as personal data, and there is no such table',
+    ]);
+  });
+
   test('someone who holds a table exclusively is told instead of waited for', async () => {
     await admin.transaction(async (other) => {
       await other.query(`CREATE TABLE public.busy (id int DEFAULT 1 + 1)`);

@@ -139,4 +139,8 @@ test('a blocker’s statement is shown without its values', () => {
     'UPDATE users SET a = ?, b2 = ? WHERE id = ? AND c = ?',
   );
   expect(withoutValues(`SELECT 'cut off in the midd`)).toBe('SELECT ?');
+  expect(withoutValues(String.raw`SELECT E'it\'s secret', "it's" FROM t /* secret */ -- secret`)).toBe(
+    `SELECT ?, "it's" FROM t`,
+  );
+  expect(withoutValues("SELECT '--'\n, 'secret', '/*', 'secret', 1 /* secret")).toBe('SELECT ? , ?, ?, ?, ?');
 });

@@ -144,11 +144,14 @@ function describe({ pid, application, kind, state, ageSeconds, query }: Blocker)
   return `pid ${pid} (${application}${whose}, ${state} ${age})${query === '' ? '' : `: ${query}`}`;
 }
 
-/** A statement's literals and numbers can be a row's values or a secret: they are not for notes and errors. */
+/** What may hold values, each from its first character on; names in double quotes, so that quotes in them open nothing. */
+const QUOTED =
+  /\$([A-Za-z_]\w*)?\$[\s\S]*?(?:\$\1\$|$)|\/\*[\s\S]*?(?:\*\/|$)|--[^\n]*|\be'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)|'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)/gi;
+
+/** A statement's literals, numbers and comments can be a row's values or a secret: they are not for notes and errors. */
 export const withoutValues = (sql: string): string =>
   sql
-    .replace(/\$(\w*)\$[\s\S]*?(?:\$\1\$|$)/g, '?')
-    .replace(/'(?:[^']|'')*(?:'|$)/g, '?')
+    .replace(QUOTED, (text) => (text.startsWith('"') ? text : /^(\/\*|--)/.test(text) ? ' ' : '?'))
     .replace(/(?<![\w"$])\d+(?:\.\d+)?/g, '?')
     .replace(/\s+/g, ' ')
     .trim();

@@ -26,6 +26,23 @@ export const anyPersonal = (database: Database, label: PiiLabel): boolean =>
   database.personal.length > 0 ||
   label.some((table) => table.database === null || table.database === database.name);
 
+/** Labels of the configuration that no table has: whoever wrote them meant to hide something. */
+export async function labelsOfNothing(database: Database): Promise<string[]> {
+  const rows = await database.query(
+    `SELECT DISTINCT n.nspname AS schema, c.relname AS table FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relname = ANY ($1) AND c.relkind IN ('r', 'p')`,
+    [database.personal.map(({ table }) => table)],
+  );
+  const there = rows.map((row) => ({
+    database: database.name,
+    schema: row['schema'] ?? '',
+    table: row['table'] ?? '',
+  }));
+  return database.personal
+    .filter((label) => !there.some((table) => isLabelled(label, table)))
+    .map(({ schema, table }) => [schema, table].filter((part) => part !== null).join('.'));
+}
+
 /**
  * Whether the configuration or the plan labels the table, or one that it is a partition or an heir of. A table of
  * another name, such as a renamed one, needs a label of its own.
