@@ -39,12 +39,14 @@ const CAPPED_SECONDS = 0.5;
 export interface Pass {
   comparison: Comparison;
   pass: number;
+  /** A look over the whole table has found a difference. */
+  differs: boolean;
 }
 
 /**
  * Looks over the whole table in one statement, which is the cheapest way to find it clean: it is read in the order of the
- * heap, by as many processes as the server gives, and nothing of it can move meanwhile. Null where rows differ, where
- * the table is too large, or where the pace wants smaller pieces: then it has to be walked.
+ * heap, by as many processes as the server gives, and nothing of it can move meanwhile. Null where it
+ * couldn't be had: the table is too large, the pace wants smaller pieces, or the comparison fails on a row.
  */
 export async function lookOver(
   job: VerifyJob,
@@ -64,7 +66,7 @@ export async function lookOver(
         countDiffering(session, { shape, ...comparison }, whole, limitsOf(pace, input)),
       ),
     );
-    return found.differing === 0 ? found : null;
+    return found;
   } catch (error) {
     // A row on which the comparison fails is found, and named, by the walk.
     if (isTimeout(error) || isRowError(error)) return null;
@@ -119,8 +121,8 @@ class Walk {
   readonly #rowsPerRange: number;
   #comparison: Comparison;
   #differing: number;
-  /** Of so many ranges it is known that something in them differs. */
-  #singly = 0;
+  /** So many ranges are compared one by one: it is known that something in them differs. */
+  #singly: number;
 
   static async over(job: VerifyJob, pass: Pass, input: VerifyInput, context: EffectContext): Promise<Walk> {
     return new Walk(job, pass, input, context, await listRanges(job.database, job.owner));
@@ -128,7 +130,7 @@ class Walk {
 
   private constructor(
     job: VerifyJob,
-    { comparison, pass }: Pass,
+    { comparison, pass, differs }: Pass,
     input: VerifyInput,
     context: EffectContext,
     ranges: readonly RangeRow[],
@@ -139,6 +141,7 @@ class Walk {
     this.#context = context;
     this.#comparison = comparison;
     this.open = ranges.filter(({ open }) => open);
+    this.#singly = differs ? this.open.length : 0;
     this.#differing = ranges.reduce((sum, range) => sum + range.rowsDone, 0);
     const rows = rowsGuessed(comparison.shape);
     this.#rowsPerRange = Math.max(1, rows / Math.max(1, ranges.length));

@@ -34,8 +34,8 @@ export const verify: Effect<'verify'> = {
         await pacer.untilMoving((note) => context.report({ progress: null, note }));
         const unequal = await compareAggregates(job, ready.comparison, input, context);
         if (unequal !== null) context.report({ progress: null, note: unequal });
-        const known = ready.walking || unequal !== null;
-        const seen = known ? null : await lookOver(job, ready.comparison, pacer, input, context);
+        const look = !ready.walking && unequal === null;
+        const seen = look ? await lookOver(job, ready.comparison, pacer, input, context) : null;
         const started = await untilFree(context, () => startPass(job, ready.comparison, seen, input));
         if ('note' in started) return started;
         await walkPass(job, started, pacer, input, context);
@@ -85,8 +85,8 @@ async function startPass(
     if (record.state === 'applied') return { note: record.note ?? 'verified before', progress: null };
     const known = passesOf(record.detail);
     // Another worker may have begun a pass meanwhile: then that one is gone on with.
-    if ((await listRanges(session, job.owner)).length > 0) return { comparison, pass: known.passes };
-    if (seen !== null) return clean(job, session, { ...known, passes: known.passes + 1 }, seen.checked);
+    if ((await listRanges(session, job.owner)).length > 0) return { comparison, pass: known.passes, differs: false };
+    if (seen?.differing === 0) return clean(job, session, { ...known, passes: known.passes + 1 }, seen.checked);
     await giveUpSoon(session);
     const cap = throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null;
     const rows = cap === null ? step.chunk.rows : Math.min(step.chunk.rows, Math.max(CAPPED_ROWS_MIN, Math.ceil(cap)));
@@ -94,7 +94,7 @@ async function startPass(
     await job.ledger.record(session, job.key, 'intended', {
       detail: { verify: { ...known, passes: known.passes + 1, repairedInPass: 0, sample: [] } },
     });
-    return { comparison, pass: known.passes + 1 };
+    return { comparison, pass: known.passes + 1, differs: seen !== null };
   });
 }
 
