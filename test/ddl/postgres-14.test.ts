@@ -184,3 +184,35 @@ describe('data', () => {
     expect(await bench.schema()).toEqual(before);
   });
 });
+
+test('two tables are kept in step, filled, compared and repaired', async () => {
+  await bench.query(`CREATE TABLE public.owners (id int PRIMARY KEY, bio text, kind text);
+    CREATE TABLE public.bios (owner_id bigint PRIMARY KEY, about text);
+    INSERT INTO public.owners SELECT i, 'bio ' || i, 'x' FROM generate_series(1, 500) i`);
+  const pairs = parse('dual-write', {
+    from: { table: 'owners', key: 'id' },
+    to: { table: 'bios', key: 'owner_id' },
+    up: { about: 'bio' },
+    down: { bio: 'about' },
+  });
+  const work = <K extends Kind>(effect: Effect<K>, direction: Direction, step: StepOf<K>) =>
+    effect[direction](
+      bench.input(step, { direction, of: 'of' in step ? pairs : null, run: bench.run({ epoch: 14 }) }),
+      bench.context(),
+    );
+  await work(dualWrite, 'up', pairs);
+  await bench.query("UPDATE public.owners SET id = -1 WHERE id = 1; UPDATE public.owners SET bio = 'old' WHERE id = 2");
+  await bench.query("INSERT INTO public.bios VALUES (3, 'new'); DELETE FROM public.owners WHERE id = 4");
+  await work(backfill, 'up', parse('backfill', { of: pairs.id, chunk: { rows: 100, fixed: true } }));
+  expect(await bench.query('SELECT owner_id, about FROM public.bios WHERE owner_id < 5 ORDER BY 1')).toEqual([
+    { owner_id: '-1', about: 'bio 1' },
+    { owner_id: '2', about: 'old' },
+    { owner_id: '3', about: 'new' },
+  ]);
+  await bench.query(`ALTER TABLE public.bios DISABLE TRIGGER USER; DELETE FROM public.bios WHERE owner_id = 9;
+    UPDATE public.bios SET about = 'planted' WHERE owner_id = 10; ALTER TABLE public.bios ENABLE TRIGGER USER`);
+  const { note } = await work(verify, 'up', parse('verify', { of: pairs.id }));
+  expect(note).toContain('0 of 499 rows differ (2 passes, 2 repaired)');
+  await work(dualWrite, 'down', pairs);
+  await bench.query('DROP TABLE public.owners, public.bios');
+});
