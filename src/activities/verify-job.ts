@@ -42,7 +42,8 @@ export async function verifyJob(
   const pairs = of === null || undo ? null : await tableSyncOf(deps, run, of);
   const detail = of === null || undo || of.from !== undefined ? null : await dualWriteOf(deps, run, of);
   const where = step.where ?? null;
-  if (pairs !== null) refuseFields('verify', step.id, { where: where !== null, aggregates: step.aggregates.length > 0 });
+  if (pairs !== null)
+    refuseFields('verify', step.id, { where: where !== null, aggregates: step.aggregates.length > 0 });
   const table = {
     database: database.name,
     schema: (pairs ?? detail)?.schema ?? step.schema,
