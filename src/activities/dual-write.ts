@@ -1,5 +1,6 @@
 import { dualWriteNames, removeDualWrite } from '../adapters/postgres/dual-write.ts';
 import type { DualWriteDetail } from '../adapters/postgres/dual-write-function.ts';
+import { costWords, measureWrite, type WriteCost } from '../adapters/postgres/dual-write-cost.ts';
 import { planDualWrite } from '../adapters/postgres/dual-write-plan.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import type { Effect } from './effect.ts';
@@ -14,6 +15,7 @@ export const dualWrite: Effect<'dual-write'> = {
     const table = step.table ?? '';
     const wish = { schema: step.schema, table, up: step.up, down: step.down ?? null, bothWritten: step.bothWritten };
     const names = dualWriteNames(input.run, step.id);
+    let cost: WriteCost | null | undefined;
     return underLock(
       input,
       context,
@@ -23,10 +25,14 @@ export const dualWrite: Effect<'dual-write'> = {
         if (record.state === 'applied') return { note: record.note ?? 'already in force', progress: null };
         // The checks take the table's weakest lock: that too is waited for no longer than the ladder says.
         await lock();
-        const { detail, statements } = await planDualWrite(session, wish, names);
+        const plan = await planDualWrite(session, wish, names);
+        const { detail, statements } = plan;
+        // Before the table's lock is asked for, and once: a try that doesn't get it is made again.
+        cost ??= await measureWrite(session, plan);
+        context.signal.throwIfAborted();
         for (const statement of statements) await session.query(statement);
-        const note = describe(detail);
-        await ledger.record(session, key, 'applied', { detail: { dualWrite: detail }, note });
+        const note = cost === null ? describe(detail) : `${describe(detail)}; ${costWords(cost)}`;
+        await ledger.record(session, key, 'applied', { detail: { dualWrite: detail, ...(cost && { cost }) }, note });
         return { note, progress: null };
       },
     );

@@ -291,3 +291,57 @@ test('row-level security that would hide rows from the worker is refused by name
     await room.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   }
 });
+
+test('what a write costs is measured on a copy, told and kept; of a table with few rows nothing is said', async () => {
+  const room = await dataRoom(users(100));
+  const { note } = await dualWrite.up(room.dualWrite(), room.bench.context());
+  expect(note).toMatch(/kept in step; a write of full_name takes [\d.]+ µs longer \([\d.]+ → [\d.]+ µs\)$/);
+  const cost = await room.value("SELECT detail->'cost' FROM switchback.steps WHERE step = 'sync'");
+  expect(JSON.parse(cost ?? '')).toMatchObject({ column: 'full_name', writes: expect.any(Number) });
+  expect(await room.value("SELECT count(*) FROM pg_class WHERE relname = 'zz_switchback_cost'")).toBe('0');
+  expect(await room.value('SELECT count(*) FROM public.users WHERE given_name IS NOT NULL')).toBe('0');
+  const few = await dataRoom(users(5));
+  expect((await dualWrite.up(few.dualWrite(), few.bench.context())).note).toMatch(/kept in step$/);
+});
+
+test('the function says whose it is, belongs to the worker’s role, and nobody else may call it', async () => {
+  const room = await dataRoom(users(1));
+  await dualWrite.up(room.dualWrite(), room.bench.context());
+  const [made] = await room.query(
+    `SELECT p.prosrc AS source, p.prosecdef AS definer, p.proconfig::text AS settings, p.proowner::regrole::text = current_user AS owned,
+       has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS others, obj_description(p.oid, 'pg_proc') AS comment,
+       (SELECT string_agg(DISTINCT obj_description(t.oid, 'pg_trigger'), ' ') FROM pg_trigger t WHERE t.tgfoid = p.oid) AS triggers
+     FROM pg_proc p WHERE p.pronamespace = 'switchback'::regnamespace AND p.proname LIKE 'sync%'`,
+  );
+  const { migration, version } = room.bench.run();
+  const summary = `Switchback: migration "${migration}" version ${version}, step "sync" keeps columns of "public"."users" in step`;
+  expect(made).toMatchObject({ definer: 't', owned: 't', others: 'f', comment: summary, triggers: summary });
+  expect(made?.['settings']).toContain('search_path=pg_catalog, public, pg_temp');
+  expect(made?.['source']).toContain(`-- ${summary}`);
+});
+
+test('triggers that an older version made go on, and follow a column that is renamed', async () => {
+  const room = await dataRoom(users(5));
+  await dualWrite.up(room.dualWrite(), room.bench.context());
+  const { marker, trigger } = dualWriteNames(room.bench.run(), 'sync');
+  const sync = await room.value("SELECT 'switchback.' || proname FROM pg_proc WHERE proname LIKE 'sync%'");
+  // Such a WHEN they had, and no `madeBy` in the ledger.
+  await room.query(`DROP TRIGGER "${trigger}_u" ON public.users;
+    CREATE TRIGGER "${trigger}_u" BEFORE UPDATE ON public.users FOR EACH ROW WHEN (
+      (new."${marker}" IS NOT DISTINCT FROM old."${marker}" AND (old."${marker}" IS NULL OR ROW(new.full_name, new.given_name, new.family_name)::record *<> ROW(old.full_name, old.given_name, old.family_name)::record))
+      OR (new."${marker}" IS DISTINCT FROM old."${marker}" AND new."${marker}" IS DISTINCT FROM (CASE WHEN old."${marker}" IS NULL THEN 2 WHEN old."${marker}" = 0 THEN 3 WHEN old."${marker}" > 1 THEN old."${marker}" + 1 END)))
+      EXECUTE FUNCTION ${sync}();
+    UPDATE switchback.steps SET detail = detail #- '{dualWrite,madeBy}' WHERE step = 'sync'`);
+  await room.database.transaction(async (session) => {
+    await session.query('ALTER TABLE public.users RENAME COLUMN full_name TO whole_name');
+    await renameInDualWrites(session, 'public', 'users', { from: 'full_name', to: 'whole_name' });
+  });
+  await room.query("UPDATE public.users SET whole_name = 'Old Client' WHERE id = 1");
+  await room.query("UPDATE public.users SET given_name = 'Anna' WHERE id = 2");
+  expect(await room.query('SELECT whole_name, given_name FROM public.users WHERE id < 3 ORDER BY id')).toEqual([
+    { whole_name: 'Old Client', given_name: 'Old' },
+    { whole_name: 'Anna lead2', given_name: 'Anna' },
+  ]);
+  await dualWrite.down({ ...room.dualWrite(), direction: 'down' }, room.bench.context());
+  expect(await room.value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'zz%'")).toBe('0');
+});

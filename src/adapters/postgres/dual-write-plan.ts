@@ -24,6 +24,9 @@ export interface DualWritePlan {
   detail: DualWriteDetail;
   /** In order; together they take one short ACCESS EXCLUSIVE lock. */
   statements: string[];
+  /** The one of them that creates the trigger function. */
+  functionSql: string;
+  shape: TableShape;
 }
 
 /**
@@ -53,11 +56,14 @@ export async function planDualWrite(
   await refuseDualWrite(session, table, detail);
   const on = [{ schema: wish.schema, table: wish.table }, ...(await heirsOf(session, table))];
   const synced = await syncedTable(session, detail, withColumn(table, detail.marker));
+  const functionSql = dualWriteFunction(detail, synced);
   return {
     detail,
+    functionSql,
+    shape: table,
     statements: [
       `ALTER TABLE ${quoteTable(wish.schema, wish.table)} ADD COLUMN ${quoteIdentifier(detail.marker)} smallint`,
-      dualWriteFunction(detail, synced),
+      functionSql,
       `REVOKE ALL ON FUNCTION ${quoteTable('switchback', detail.function)}() FROM PUBLIC`,
       ...on.flatMap((one) => dualWriteTriggers(detail, one)),
       ...dualWriteComments(detail, on),
