@@ -60,7 +60,7 @@ interface HalfSide extends SideKey {
 
 /**
  * Reads both sides from the catalogs and brings them together. Both sessions must be in a transaction, which keeps
- * nothing of it. Throws `StatementFailed` with the side and the name of what is not there or can't be compared,
+ * nothing of it but the search path. Throws `StatementFailed` with the side and the name of what is not there or can't be compared,
  * `KeyMissing` where a side has no usable key.
  */
 export async function readPair(
@@ -125,15 +125,13 @@ async function readHalf(
     for (const { alias: to, sql } of wanted.filter(({ column }) => column === null))
       await referencedColumns(session, shape, sql, `${name}.columns.${to}`);
   }
-  await session.query(`SET LOCAL search_path = ${searchPath(schema)}`);
-  const [probe] = await session.query(PROBE);
+  const [probe] = await session.query(`SET LOCAL search_path = ${searchPath(schema)}; ${PROBE}`);
   const keys = typeof key === 'string' ? [key] : (key ?? null);
   for (const column of keys ?? []) columnOfTable(shape, column);
   const found = await findSideKey(session, shape, keys);
   const keyNames = found.map((column) => `${alias}.${quoteIdentifier(column.name)}`);
   const types = await typesOf(session, from, [...keyNames, ...wanted.map(({ sql }) => sql)]);
   const orders = await readOrders(session, shape, found);
-  await session.query('SET LOCAL search_path = pg_catalog');
   return {
     key: found,
     types: types.slice(0, found.length),

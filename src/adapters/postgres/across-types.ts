@@ -12,9 +12,10 @@ export interface TypeFacts {
   labels: string | null;
 }
 
-const TYPES = `
+/** `given`: a SELECT of one row with an array of types. */
+const typesIn = (given: string): string => `
 WITH RECURSIVE base AS (
-  SELECT ord, oid::oid AS oid FROM unnest($1::text[]) WITH ORDINALITY g (oid, ord)
+  SELECT g.ord, g.oid FROM (${given}) zz_given (oids), unnest(zz_given.oids) WITH ORDINALITY g (oid, ord)
   UNION ALL
   SELECT b.ord, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
 SELECT b.ord, t.oid::text, format_type(t.oid, NULL) AS name, t.typnamespace = 'pg_catalog'::regnamespace AS built_in,
@@ -29,11 +30,10 @@ FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd' ORDER BY b.or
  */
 export async function typesOf(session: Queryable, from: string, expressions: readonly string[]): Promise<TypeFacts[]> {
   // A condition that the planner can't foretell keeps it from replacing the expression by a constant that may fail.
-  const oids = expressions.map((sql) => `pg_typeof(CASE WHEN random() < 0 THEN (\n${sql}\n) END)::oid::text`);
-  const [row] = await session.query(
-    `SELECT json_build_array(${oids.join(', ')})::text AS types FROM (SELECT) zz_one LEFT JOIN ${from} ON false`,
+  const oids = expressions.map((sql) => `pg_typeof(CASE WHEN random() < 0 THEN (\n${sql}\n) END)::oid`);
+  const rows = await session.query(
+    typesIn(`SELECT ARRAY[${oids.join(', ')}] FROM (SELECT) zz_one LEFT JOIN ${from} ON false`),
   );
-  const rows = await session.query(TYPES, [JSON.parse(row?.['types'] ?? '[]') as string[]]);
   return rows.map((found) => ({
     oid: found['oid'] ?? '',
     name: found['name'] ?? '',
