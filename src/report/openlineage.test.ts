@@ -146,9 +146,10 @@ describe('openLineageEvents', () => {
       outputStatistics: { rowCount: 12 },
       switchback_keyRanges: { leftOut: 0, ranges: [{ after: null, upTo: '9', digestBefore: '1' }, { after: '9' }] },
     });
-    const { fields } = end?.outputs[0]?.facets['columnLineage'] as unknown as {
-      fields: Record<string, { inputFields: { field: string; transformations: { subtype: string }[] }[] }>;
-    };
+    const fields = (end?.outputs[0]?.facets['columnLineage']?.['fields'] ?? {}) as Record<
+      string,
+      { inputFields: { field: string; transformations: { subtype: string }[] }[] }
+    >;
     expect(Object.entries(fields).map(([name, of]) => [name, of.inputFields[0]?.transformations[0]?.subtype])).toEqual([
       ['given_name', 'TRANSFORMATION'],
       ['copy', 'IDENTITY'],
@@ -181,7 +182,7 @@ describe('openLineageEvents', () => {
   });
 
   it('holds no more ranges than an event should', () => {
-    const ranges = Array.from({ length: 150 }, (_, at1) => range({ upper: String(at1) }));
+    const ranges = Array.from({ length: 150 }, (_, key) => range({ upper: String(key) }));
     const last = eventsOf({ steps: [step({})], ranges }).at(-1)?.outputs[0]?.outputFacets;
     expect(last?.['switchback_keyRanges']).toMatchObject({ leftOut: 50 });
     expect(last?.['outputStatistics']).toMatchObject({ rowCount: 150 * 9 });

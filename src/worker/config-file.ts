@@ -42,7 +42,7 @@ const database = z
     replicas: z.array(postgresUrl).max(20).default([]),
     room: size.optional(),
     throttle: z.strictObject({ maxRowsPerSecond: z.number().positive().optional() }).optional(),
-    labels: z.record(tableName, z.array(z.enum([PII])).min(1)).optional(),
+    labels: z.record(tableName, z.array(z.literal(PII, { error: '`pii`, the one label there is' })).min(1)).optional(),
   })
   .refine(isEither, { error: EMBEDDED_OR_URL });
 const unleash = z

@@ -47,7 +47,7 @@ describe('the configuration', () => {
 taskQueue: moves
 ledger: accounts-db
 databases:
-  accounts-db: {url: "\${URL}", directUrl: "\${URL}?direct", replicas: ["\${URL}?replica"], room: 1.5TB, throttle: {maxRowsPerSecond: 20000}}
+  accounts-db: {url: "\${URL}", directUrl: "\${URL}?direct", replicas: ["\${URL}?replica"], room: 1.5TB, throttle: {maxRowsPerSecond: 20000}, labels: {users: [pii]}}
 unleash: {url: "https://flags.example.com", adminToken: "\${TOKEN}", clientToken: "a$\${b"}
 prometheus: {url: "http://prometheus:9090"}
 approvers: {dba: [ana@example.com]}
@@ -66,6 +66,7 @@ log: {level: debug}
           replicas: ['postgres://db.example.com/accounts?replica'],
           room: 1.5 * 1024 ** 4,
           throttle: { maxRowsPerSecond: 20_000 },
+          labels: { users: ['pii'] },
         },
       },
       unleash: { url: 'https://flags.example.com', adminToken: SECRET, clientToken: 'a${b' },
@@ -156,6 +157,16 @@ describe('a wrong configuration', () => {
       'a size without a unit',
       'databases: {a: {embedded: true, room: "200"}}',
       'c.yaml:1:39  databases.a.room: expected a size such as 200GB (kB, MB, GB or TB, of 1024 each)',
+    ],
+    [
+      'a label that there is not',
+      'databases: {a: {embedded: true, labels: {users: [secret]}}}',
+      'c.yaml:1:50  databases.a.labels.users[0]: expected `pii`, the one label there is',
+    ],
+    [
+      'a table that is none',
+      'databases: {a: {embedded: true, labels: {a.b.c: [pii]}}}',
+      'c.yaml:1:42  databases.a.labels["a.b.c"]: the name must be a table as `table` or `schema.table`, in double quotes where it has other characters',
     ],
     [
       'a name that is no label',
