@@ -12,6 +12,7 @@ import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
 import { hidingCheck } from './masking.ts';
 import { asFailure } from './run-effect.ts';
+import { lookAtTableSyncs } from './table-sync-check.ts';
 import { lookAtThrottles } from './throttle-check.ts';
 
 /** The looks of a live check, in the order in which they tell; the first finds the databases that the others look at. */
@@ -19,6 +20,7 @@ const LOOKS: readonly Look[] = [
   lookAtDatabases,
   lookAtSteps,
   lookAtDualWrites,
+  lookAtTableSyncs,
   lookAtComparisons,
   lookAtSchemas,
   lookAtApprovers,

@@ -9,7 +9,7 @@ import { underLock } from './under-lock.ts';
 type Input = EffectInput<'dual-write'>;
 
 export async function tableSyncUp(input: Input, context: EffectContext): Promise<EffectResult> {
-  const wish = wishOf(input);
+  const wish = tableSyncWish(input.step);
   const names = tableSyncNames(input.run, input.step.id);
   const purpose = `the triggers of step "${input.step.id}" on ${tablesOf(wish)}`;
   return underLock(input, context, purpose, async (session, ledger, key, lock) => {
@@ -25,7 +25,7 @@ export async function tableSyncUp(input: Input, context: EffectContext): Promise
 }
 
 export async function tableSyncDown(input: Input, context: EffectContext): Promise<EffectResult> {
-  const purpose = `removing the triggers of step "${input.step.id}" from ${tablesOf(wishOf(input))}`;
+  const purpose = `removing the triggers of step "${input.step.id}" from ${tablesOf(tableSyncWish(input.step))}`;
   return underLock(input, context, purpose, async (session, ledger, key, lock) => {
     const record = await ledger.enter(session, key);
     const detail = record.detail['tableSync'] as TableSyncDetail | undefined;
@@ -44,7 +44,8 @@ export async function tableSyncDown(input: Input, context: EffectContext): Promi
 const tablesOf = ({ schema, from, to }: TableSyncWish): string =>
   `${quoteTable(schema, from.table)} and ${quoteTable(schema, to.table)}`;
 
-function wishOf({ step }: Input): TableSyncWish {
+/** What the step asks for. */
+export function tableSyncWish(step: Input['step']): TableSyncWish {
   const { from, to, schema, up, down, bothWritten } = step;
   if (from === undefined || to === undefined)
     throw new SwitchbackError('PlanInvalid', `step "${step.id}" names one table of two`, { fields: { step: step.id } });

@@ -128,6 +128,29 @@ describe('databases that can’t be used', () => {
   });
 });
 
+describe('a dual write between two tables', () => {
+  test('whose row brings the other along is told; what can’t be kept in step is refused', async () => {
+    await admin.query(`CREATE TABLE public.pages (id bigint PRIMARY KEY, body text);
+      CREATE TABLE public.bodies (page_id bigint PRIMARY KEY REFERENCES public.pages, text text, must text NOT NULL)`);
+    const step = (up: Record<string, string>): Steps[number] => ({
+      id: 'bodies',
+      uses: 'dual-write',
+      ...on,
+      from: { table: 'pages', key: 'id' },
+      to: { table: 'bodies', key: 'page_id' },
+      up,
+    });
+    const live = await check([step({ text: 'body' })]);
+    expect(live.findings).toMatchObject([{ rule: 'dual-write-refused', refused: true }]);
+    expect(live.findings[0]?.message).toContain('"must" is NOT NULL without a DEFAULT');
+    const fine = await check([step({ text: 'body', must: "''" })]);
+    expect(fine.findings.map(({ message }) => message)).toEqual([]);
+    expect(fine.notes.join()).toContain(
+      'one/bodies: "public"."bodies" follows "public"."pages": rows of "public"."bodies" come and go with those of',
+    );
+  });
+});
+
 describe('steps of other kinds', () => {
   const steps: Steps = [
     { id: 'own-sync', uses: 'dual-write', ...on, table: 'own', up: { b: 'lower(a)' } },

@@ -17,7 +17,7 @@ test('a backfill that is stopped goes on where it was, for another worker too; a
   // The last chunk can't be done while its row is held: so there is something left to stop.
   const held = await room.database.session(async (session) => {
     await session.query(`BEGIN; UPDATE ${room.schema}.users SET visits = 1 WHERE id = 2000`);
-    const first = sync.fill(SMALL, {
+    const first = sync.backfill(SMALL, {
       signal: stop.signal,
       onNote: (note) => note.includes('waits for rows that others hold') && stop.abort(new Error('stopped')),
     });
@@ -29,9 +29,9 @@ test('a backfill that is stopped goes on where it was, for another worker too; a
   expect(held).toBeGreaterThan(1_000);
   expect(held).toBeLessThan(2_000);
   await hall.bench().raiseFence(2, sync.run.migration);
-  await expect(sync.fill(SMALL)).rejects.toMatchObject({ code: 'Fenced' });
+  await expect(sync.backfill(SMALL)).rejects.toMatchObject({ code: 'Fenced' });
   expect(await room.value('SELECT count(*) FROM %.profiles')).toBe(String(held));
-  expect((await sync.fill(SMALL, { run: { generation: 2 } })).note).toContain('2,000 rows changed');
+  expect((await sync.backfill(SMALL, { run: { generation: 2 } })).note).toContain('2,000 rows changed');
   expect(await room.value('SELECT count(*) FROM %.profiles')).toBe('2000');
 });
 
@@ -44,13 +44,13 @@ test('what a client deletes or moves while a chunk waits for it is neither broug
       `BEGIN; DELETE FROM ${room.schema}.users WHERE id = 5; UPDATE ${room.schema}.users SET id = -6 WHERE id = 6; UPDATE ${room.schema}.users SET bio = 'newest' WHERE id = 7`,
     );
     const seen = Promise.withResolvers<void>();
-    const fill = sync.fill(
+    const filling = sync.backfill(
       {},
       { onNote: (note) => note.includes('waits for rows that others hold') && seen.resolve() },
     );
-    await Promise.race([seen.promise, fill]);
+    await Promise.race([seen.promise, filling]);
     await session.query('COMMIT');
-    await fill;
+    await filling;
   });
   expect(await room.query('SELECT user_id, about FROM %.profiles WHERE user_id < 8 ORDER BY 1')).toEqual([
     { user_id: '-6', about: 'bio 6' },
@@ -63,9 +63,11 @@ test('a row that can’t have its pair is set aside by its key', async () => {
   const room = await hall.room(`${SPLIT_TABLES}; ALTER TABLE profiles ADD CHECK (about <> 'bio 33'); ${filled(100)}`);
   const sync = room.sync(SPLIT_STEP);
   await sync.up();
-  await expect(sync.fill(SMALL)).rejects.toMatchObject(refused('1 row could not be changed', 'RowErrors') as object);
+  await expect(sync.backfill(SMALL)).rejects.toMatchObject(
+    refused('1 row could not be changed', 'RowErrors') as object,
+  );
   await room.query("UPDATE %.users SET bio = 'mended' WHERE id = 33");
-  await sync.fill(SMALL);
+  await sync.backfill(SMALL);
   expect((await sync.check({ onMismatch: 'fail' })).note).toContain('0 of 100 rows differ');
 });
 
@@ -82,7 +84,7 @@ test('rows of partitioned tables change partitions, and pairs keep what only the
     to: { table: 'notes', key: ['area', 'nr'] },
   });
   await sync.up();
-  await sync.fill();
+  await sync.backfill();
   await room.query("UPDATE %.notes SET place = 'Oslo', extra = 'kept' WHERE nr IN (2, 4)");
   await room.query("UPDATE %.people SET region = 'us' WHERE id = 2");
   await room.query("UPDATE %.people SET region = 'us', bio = 'changed' WHERE id = 4");
@@ -102,8 +104,8 @@ test('a `ddl` step may give the new table and its columns other names, and take 
   const room = await hall.room(`${SPLIT_TABLES}; ${filled(20)}`);
   const sync = room.sync(SPLIT_STEP);
   await sync.up();
-  await sync.fill();
-  const step = stepKinds.ddl.parse({
+  await sync.backfill();
+  const step: StepOf<'ddl'> = stepKinds.ddl.parse({
     id: 'names',
     uses: 'ddl',
     database: 'app',
@@ -113,7 +115,7 @@ test('a `ddl` step may give the new table and its columns other names, and take 
       { rule: 'rename-table-under-readers', reason: 'a test' },
       { rule: 'rename-column-under-readers', reason: 'a test' },
     ],
-  }) as StepOf<'ddl'>;
+  });
   const input = hall.bench().input<'ddl'>(step, { run: sync.run });
   await ddl.up(input, hall.bench().context());
   await room.query("UPDATE %.users SET bio = 'after' WHERE id = 1");

@@ -104,7 +104,7 @@ test(`split: old and new clients fight for the same rows while the backfill runs
     oldMore: [', email', ", 'x'"],
     youngMore: ['', ''],
   };
-  const outcomes = await fight(room, tables, () => sync.fill({ chunk: { rows: 100, fixed: true } }));
+  const outcomes = await fight(room, tables, () => sync.backfill({ chunk: { rows: 100, fixed: true } }));
   expect(outcomes['done']).toBeGreaterThan(100);
   const { note } = await sync.check({ onMismatch: 'fail' });
   expect(note).toContain('rows differ (1 pass)');
@@ -127,7 +127,7 @@ test(`merge: the same (TABLE_SYNC_SEED=${SEED})`, async () => {
     oldMore: ['', ''],
     youngMore: [', email', ", 'x'"],
   };
-  const outcomes = await fight(room, tables, () => sync.fill({ chunk: { rows: 100, fixed: true } }));
+  const outcomes = await fight(room, tables, () => sync.backfill({ chunk: { rows: 100, fixed: true } }));
   expect(outcomes['done']).toBeGreaterThan(100);
   expect((await sync.check({ onMismatch: 'fail' })).note).toContain('rows differ (1 pass)');
   expect(
@@ -149,7 +149,7 @@ test(`copy: the same, where rows come and go on either side (TABLE_SYNC_SEED=${S
     oldMore: ['', ''],
     youngMore: ['', ''],
   };
-  const outcomes = await fight(room, tables, () => sync.fill({ chunk: { rows: 100, fixed: true } }));
+  const outcomes = await fight(room, tables, () => sync.backfill({ chunk: { rows: 100, fixed: true } }));
   expect(outcomes['done']).toBeGreaterThan(100);
   expect((await sync.check({ onMismatch: 'fail' })).note).toContain('rows differ (1 pass)');
   expect(
@@ -164,7 +164,7 @@ test(`what a client writes is what it reads, and the other side agrees, migrated
   const sync = room.sync(SPLIT_STEP);
   await sync.up();
   for (let turn = 0; turn < 120; turn += 1) {
-    if (turn === 60) await sync.fill();
+    if (turn === 60) await sync.backfill();
     const id = 1 + pick(30);
     const side = pick(2) === 0 ? 'old' : 'new';
     const [table, key] = side === 'old' ? ['users', 'id'] : ['profiles', 'user_id'];

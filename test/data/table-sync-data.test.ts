@@ -12,7 +12,7 @@ test('split: every row gets its pair; what clients wrote meanwhile is left alone
   await room.query('UPDATE %.users SET id = id + 100000 WHERE id = 9');
   await room.query('DELETE FROM %.users WHERE id = 10');
   await room.query("INSERT INTO %.users (id, email, bio) VALUES (200000, 'x', 'late')");
-  expect((await sync.fill({ chunk: { rows: 100, fixed: true } })).note).toContain('4,996 rows changed');
+  expect((await sync.backfill({ chunk: { rows: 100, fixed: true } })).note).toContain('4,996 rows changed');
   expect((await sync.check({ onMismatch: 'fail' })).note).toContain('0 of 5,000 rows differ (1 pass)');
   expect(
     await room.query(
@@ -33,7 +33,7 @@ test('merge: every row of the old table goes into the new one', async () => {
   const sync = room.sync(MERGE_STEP);
   await sync.up();
   await room.query("UPDATE %.users SET place = 'Bonn' WHERE id IN (3, 4)");
-  expect((await sync.fill()).note).toContain('1,499 rows changed');
+  expect((await sync.backfill()).note).toContain('1,499 rows changed');
   expect((await sync.check({ onMismatch: 'fail' })).note).toContain('0 of 3,000 rows differ');
   expect(await room.query('SELECT about, place FROM %.users WHERE id IN (1, 2, 3, 4) ORDER BY id')).toEqual([
     { about: 'b1', place: 'OSLO' },
@@ -47,7 +47,7 @@ test('planted differences, missing pairs and ghosts are found and mended; a clie
   const room = await hall.room(`${SPLIT_TABLES.replace('REFERENCES users (id)', '')}; ${filled(3_000)}`);
   const sync = room.sync(SPLIT_STEP);
   await sync.up();
-  await sync.fill();
+  await sync.backfill();
   const past = (sql: string) =>
     room.database.transaction(async (session) => {
       await session.query('SET LOCAL session_replication_role = replica');

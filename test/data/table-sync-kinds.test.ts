@@ -28,7 +28,7 @@ test('a table gets another name: rows come and go on either side, with keys of a
     fields: { sqlState: '23505' },
   });
   await room.query("UPDATE %.customers SET area = 'moved' WHERE id = 5000");
-  await sync.fill({ chunk: { rows: 100, fixed: true } });
+  await sync.backfill({ chunk: { rows: 100, fixed: true } });
   await room.query(
     "INSERT INTO %.customers (id, area, full_name) VALUES (10, 'r1', 'upserted') ON CONFLICT (id, area) DO UPDATE SET full_name = excluded.full_name",
   );
@@ -57,7 +57,7 @@ test('one way: the new table follows, and what a new client writes stays until t
   const sync = room.sync(step);
   await sync.up();
   await room.query("INSERT INTO %.profiles (user_id, about) VALUES (1, 'mine'), (2, 'half')");
-  await sync.fill();
+  await sync.backfill();
   await room.query("UPDATE %.profiles SET place = 'Mine' WHERE user_id = 4");
   const place = (id: number) => room.query(`SELECT about, place FROM %.profiles WHERE user_id = ${id}`);
   expect(await place(1)).toEqual([{ about: 'mine', place: 'OSLO 1' }]);

@@ -41,7 +41,7 @@ test('the old table goes out of use, is kept current, comes back, and is dropped
   );
   const sync = room.sync(MERGE_STEP);
   await sync.up();
-  await sync.fill();
+  await sync.backfill();
   const { retire: away, bringBack, drop: gone } = ways(room);
   const table = { table: 'profiles' };
   expect((await away('away', table)).note).toContain('its triggers keep it current');
@@ -69,7 +69,7 @@ test('columns of the old table go out of use one by one; what only they hold kee
   const room = await hall.room(`${SPLIT_TABLES}; ${filled(20)}`);
   const sync = room.sync(SPLIT_STEP);
   await sync.up();
-  await sync.fill();
+  await sync.backfill();
   const { retire: away, drop: gone } = ways(room);
   await away('bio-away', { column: 'users.bio' });
   await room.query("UPDATE %.profiles SET about = 'new' WHERE user_id = 1");

@@ -4,8 +4,7 @@ import { dualWrite } from '../../src/activities/dual-write.ts';
 import type { EffectInput, EffectResult } from '../../src/activities/effect.ts';
 import { verify } from '../../src/activities/verify.ts';
 import type { Database, Row, Value } from '../../src/adapters/postgres/database.ts';
-import type { RunRef } from '../../src/messages/index.ts';
-import type { Direction } from '../../src/messages/index.ts';
+import type { Direction, RunRef } from '../../src/messages/index.ts';
 import type { Kind, StepOf } from '../../src/plan/index.ts';
 import { stepKinds } from '../../src/plan/steps/index.ts';
 import { type EffectBench, effectBench } from '../harness/effect-context.ts';
@@ -27,7 +26,7 @@ export interface SyncRoom {
 export interface Sync {
   up(): Promise<EffectResult>;
   down(): Promise<EffectResult>;
-  fill(fields?: Record<string, unknown>, options?: Options): Promise<EffectResult>;
+  backfill(fields?: Record<string, unknown>, options?: Options): Promise<EffectResult>;
   check(fields?: Record<string, unknown>): Promise<EffectResult>;
   run: RunRef;
   of: StepOf<'dual-write'>;
@@ -69,7 +68,7 @@ function syncOf(bench: EffectBench, schema: string, fields: Record<string, unkno
   const ready = bench.raiseFence(1, run.migration);
   const input = <K extends Kind>(step: StepOf<K>, direction: Direction, more: Partial<RunRef> = {}): EffectInput<K> =>
     bench.input(step, { run: { ...run, ...more }, direction, of: 'of' in step ? of : null });
-  const perform = async <K extends Kind>(work: () => Promise<EffectResult>, _: StepOf<K> | null = null) => {
+  const perform = async (work: () => Promise<EffectResult>): Promise<EffectResult> => {
     await ready;
     return work();
   };
@@ -78,7 +77,7 @@ function syncOf(bench: EffectBench, schema: string, fields: Record<string, unkno
     of,
     up: () => perform(() => dualWrite.up(input(of, 'up'), bench.context())),
     down: () => perform(() => dualWrite.down(input(of, 'down'), bench.context())),
-    fill: (more = {}, options = {}) =>
+    backfill: (more = {}, options = {}) =>
       perform(() =>
         backfill.up(
           input(parse('backfill', { id: 'fill', of: 'sync', ...more }), 'up', options.run),

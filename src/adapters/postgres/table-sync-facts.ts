@@ -153,7 +153,7 @@ function refuseTargets({ detail, down }: SyncShapes, way: Way): void {
 const TRIGGERS = `
 SELECT t.tgname AS name, quote_ident(t.tgname) AS quoted, t.tgrelid::regclass::text AS on_table, p.prosrc AS body FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE (t.tgrelid = $1::oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree($1::oid))) AND NOT t.tgisinternal
-  AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled <> 'D' AND p.pronamespace <> 'switchback'::regnamespace
+  AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled <> 'D' AND p.pronamespace IS DISTINCT FROM to_regnamespace('switchback')
 ORDER BY t.tgname`;
 
 /** BEFORE triggers of others that change what we write, or run after our guard. */
