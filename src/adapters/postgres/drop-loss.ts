@@ -93,12 +93,24 @@ async function countOf(session: Queryable, target: RetireTarget, retiredName: st
   const alias = quoteIdentifier(shape.table);
   const key = await findKey(session, shape, null);
   const compared = whole
-    ? { from: `${quoteTable(schema, retiredName)} AS ${alias}`, lost: 'true', why: 'all rows of the table go' }
+    ? await lostWithTable(session, { schema, table: retiredName, alias })
     : await comparisonOf(session, target, retiredName);
   const pieces = Math.min(CHUNKS_MAX, Math.ceil(rowsGuessed(shape) / CHUNK_ROWS));
   const uppers = key === null ? [] : await cutTable(session, shape, key, pieces);
   // The last piece has no end: rows that come meanwhile are counted too.
   return { schema, alias, ...compared, key, lowers: [null, ...uppers.slice(0, -1)], shown: !whole };
+}
+
+/** All rows of a table, or where a dual write keeps another one in step, those that this one doesn't give back. */
+async function lostWithTable(
+  session: Queryable,
+  { schema, table, alias }: { schema: string; table: string; alias: string },
+): Promise<{ from: string; lost: string; why: string }> {
+  const from = `${quoteTable(schema, table)} AS ${alias}`;
+  const kept = await lostWithout(session, { schema, table, column: null, alias });
+  return kept === null
+    ? { from, lost: 'true', why: 'all rows of the table go' }
+    : { from, lost: kept.lost, why: `the other table of step "${kept.step}" doesn't give back all of their values` };
 }
 
 async function lostIn(
