@@ -13,7 +13,6 @@ import {
   countDiffering,
   endRanges,
   isTimeout,
-  otherwise,
   type RowsFound,
   SAMPLE_MAX,
   type StatementLimits,
@@ -119,7 +118,7 @@ class Walk {
   readonly #progress: BackfillProgress;
   readonly #span: Span;
   readonly #rowsPerRange: number;
-  #comparison: Comparison;
+  readonly #comparison: Comparison;
   #differing: number;
   /** So many ranges are compared one by one: it is known that something in them differs. */
   #singly: number;
@@ -189,9 +188,9 @@ class Walk {
   async #together(ranges: readonly RangeRow[], pace: Pace): Promise<RowsFound | null> {
     const between: Between = { lower: ranges[0]?.lower ?? null, upper: ranges.at(-1)?.upper ?? null };
     try {
-      const found = await this.#falling((comparison) =>
+      const found = await untilFree(this.#context, () =>
         this.#job.database.transaction((session) =>
-          countDiffering(session, comparison, between, limitsOf(pace, this.#input)),
+          countDiffering(session, this.#comparison, between, limitsOf(pace, this.#input)),
         ),
       );
       if (found.differing === 0) await this.#end(ranges, found.checked);
@@ -212,22 +211,10 @@ class Walk {
   }
 
   async #alone(range: RangeRow): Promise<number> {
-    const found = await this.#falling((comparison) => chunk(this.#job, comparison, range, this.#input));
+    const found = await untilFree(this.#context, () => chunk(this.#job, this.#comparison, range, this.#input));
     this.#differing += found.differing;
     this.#ended([range], found);
     return found.checked;
-  }
-
-  /** Where the comparison fails on a row it is made in the other way, from then on. */
-  async #falling<T>(work: (comparison: Comparison) => Promise<T>): Promise<T> {
-    try {
-      return await untilFree(this.#context, () => work(this.#comparison));
-    } catch (error) {
-      const other = otherwise(this.#comparison, error);
-      if (other === null) throw error;
-      this.#comparison = other;
-      return untilFree(this.#context, () => work(other));
-    }
   }
 
   #ended(ranges: readonly RangeRow[], { checked, differing }: RowsFound): void {

@@ -40,7 +40,6 @@ export async function comparePairs(session: Queryable, detail: TableSyncDetail):
     from,
     asked: 'true',
     differs,
-    differsOtherwise: null,
     columns: columns.map((column) => ({ ...column, counts: `zz_in_from AND zz_in_to AND ${column.counts}` })),
     repair: repairPairs(shapes, { from, differs }),
     unrepaired:

@@ -1,5 +1,4 @@
 import { SwitchbackError } from '../../messages/index.ts';
-import { isRowError } from './backfill-errors.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { quoteIdentifier } from './identifier.ts';
@@ -93,12 +92,6 @@ export async function compareChunk(
   await session.query('SET LOCAL search_path = pg_catalog');
   return found;
 }
-
-/** The comparison to go on with when `error` came of the cheap form failing on a row; null: it was something else. */
-export const otherwise = (comparison: Comparison, error: unknown): Comparison | null =>
-  comparison.differsOtherwise !== null && isRowError(error)
-    ? { ...comparison, differs: comparison.differsOtherwise, differsOtherwise: null }
-    : null;
 
 interface Bounds {
   sql: string;

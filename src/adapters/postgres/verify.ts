@@ -25,8 +25,6 @@ export interface Comparison {
   asked: string;
   /** True for rows that differ. */
   differs: string;
-  /** The same at a higher price, for rows on which `differs` fails; null where there is nothing else to ask. */
-  differsOtherwise: string | null;
   columns: readonly ComparedColumn[];
   /** Mends the rows of a range that differ, as far as that loses nothing; null where no row is mended. */
   repair: RepairStatement | null;
@@ -47,10 +45,12 @@ export interface ComparedColumn {
 }
 
 /**
- * Comparison with the dual write `detail`. A row is in step when its sides belong together as the triggers see it:
- * the old side is `down` of the new one, or the new side is `up` of the old one; the latter doesn't count where a client
- * wrote the new side last (marker 1). In other rows columns that `down` doesn't read must be what `up` gives, and a NULL
- * on the old side says nothing of the new one, because most expressions make NULL of much.
+ * Comparison with the dual write `detail`. Each row is held to what its last writer makes fair, which the marker knows: the
+ * old side must be `down` of the new one where a client wrote the new side last (marker 1), else the new side must be `up`
+ * of the old one.
+ *
+ * A row that differs is mended only where no client can have meant it: where the old side is `down` of the new one, it
+ * may have come past the triggers from a client of the new side, and deriving it again would lose what that one wrote.
  *
  * `session` must be in a transaction, which keeps nothing of it.
  */
@@ -65,33 +65,26 @@ export async function compareWithDualWrite(
   const actual = (name: string): string => detail.renamed[name] ?? name;
   const up = await comparedColumns(session, shape, detail.up, actual, `${marker} IS DISTINCT FROM 1`);
   const down = await comparedColumns(session, shape, detail.down ?? {}, actual, `${marker} = 1`);
-  const unread = up.filter(({ name }) => !detail.downReads.includes(name));
   const asked = where === null ? 'true' : `coalesce((\n${where}\n), false)`;
-  const byMarker = (rest: string): string =>
-    `CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN ${anyDiffers(down)} ${rest} END`;
-  const either = down.length > 0 && unread.length < up.length;
-  const strict = byMarker(`ELSE ${anyDiffers(up)}`);
-  const together = down.map(({ same }) => same).join(' AND ');
-  const differs = either ? byMarker(`WHEN ${together} THEN ${anyDiffers(unread)} ELSE ${anyDiffers(up)}`) : strict;
   const assignments = [
     ...Object.entries(detail.up).map(([name, expression]) => `${quoteIdentifier(name)} = (\n${expression}\n)`),
     `${quoteIdentifier(detail.marker)} = CASE WHEN ${marker} IS NULL THEN 2 WHEN ${marker} = 0 THEN 3 ELSE ${marker} + 1 END`,
   ];
   // Once a column is retired the plan's expressions can only be read, not assigned.
   const retired = Object.keys(detail.renamed).length > 0;
-  const allowed = `${asked} AND ${marker} IS DISTINCT FROM 1`;
+  const meant = down.length === 0 ? 'false' : `coalesce(${down.map(({ same }) => same).join(' AND ')}, false)`;
+  const allowed = `${asked} AND CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN false ELSE NOT ${meant} END`;
   return {
     shape,
     key,
     from: rowsByPlanNames(detail),
     asked,
-    differs,
-    differsOtherwise: either ? strict : null,
+    differs: `CASE WHEN ${marker} IS NULL THEN true WHEN ${marker} = 1 THEN ${anyDiffers(down)} ELSE ${anyDiffers(up)} END`,
     columns: [...up, ...down],
     repair: retired ? null : repairInPlace({ shape, key, allowed, assignments, columns: Object.keys(detail.up) }),
     unrepaired: retired
       ? 'a column of this dual write is out of use: rows can no longer be mended by its expressions'
-      : 'rows whose new side a client wrote last are not repaired: only the old side can be compared with them, and deriving the new side from it would lose what the client wrote',
+      : 'rows whose new side a client wrote last are not repaired, nor those whose old side follows from the new one: deriving the new side again would lose what a client wrote into it',
   };
 }
 
@@ -163,7 +156,6 @@ export async function compareWithExpressions(
     from: `${quoteTable(wish.schema, wish.table)} AS ${quoteIdentifier(wish.table)}`,
     asked,
     differs,
-    differsOtherwise: null,
     columns,
     repair:
       kept === null
