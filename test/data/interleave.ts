@@ -148,6 +148,9 @@ export class Interleaving {
       this.#say(session, describe(write));
       return this.#done(session, write, await this.#send(session, write));
     }
+    // A row that was waited for and then doesn't fit any more stays locked until the end of the transaction, under
+    // whatever key it has by then: only who ends at once waits for more than a key of its own.
+    if (session.open && write.kind !== 'upsert') return;
     const someoneWaits = this.#sessions.some((other) => other.waiting?.write.key === write.key);
     if (someoneWaits || holder.waiting !== null || !waits(write, holder.undo.get(write.key))) return;
     this.#say(session, `${describe(write)}, and waits for ${this.#sessions.indexOf(holder)}`);
