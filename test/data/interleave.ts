@@ -143,6 +143,9 @@ export class Interleaving {
 
   /** Starts the write; where its row is held by another session it stays open until that one ends. */
   async #writes(session: Session, write: Write): Promise<void> {
+    // A row that goes and comes again in one transaction is another row to those who wait for it: they find nothing.
+    const gone = session.undo.get(write.key) !== undefined && this.rows.get(write.key) === undefined;
+    if (write.kind === 'upsert' && gone) return;
     const holder = this.#held.get(write.key);
     if (holder === undefined || holder === session) {
       this.#say(session, describe(write));
