@@ -29,10 +29,8 @@ export interface DatabaseUrls {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const POOL_CONNECTIONS_MAX = 10;
-/** Fixed settings, so that text means the same in every session; `row_security = off` turns a filter into an error. */
-const SETTINGS: Readonly<Record<string, string>> = {
-  row_security: 'off',
-  search_path: 'pg_catalog',
+/** What text means in a session of ours, and in trigger functions whose expressions depend on it. */
+export const TEXT_SETTINGS: Readonly<Record<string, string>> = {
   DateStyle: 'ISO, YMD',
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
@@ -40,6 +38,12 @@ const SETTINGS: Readonly<Record<string, string>> = {
   bytea_output: 'hex',
   quote_all_identifiers: 'off',
   standard_conforming_strings: 'on',
+};
+/** Fixed settings, so that text means the same in every session; `row_security = off` turns a filter into an error. */
+const SETTINGS: Readonly<Record<string, string>> = {
+  row_security: 'off',
+  search_path: 'pg_catalog',
+  ...TEXT_SETTINGS,
   statement_timeout: '0',
   default_transaction_read_only: 'off',
   // A chunk must see rows as they are when it changes them, whatever the database or role is set to.

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { SwitchbackError } from '../../messages/index.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
-import { searchPath } from './table-expressions.ts';
+import { searchPath, underOurSettings } from './table-expressions.ts';
 import { columnOfTable, type TableShape } from './table-shape.ts';
 
 /**
@@ -29,6 +29,11 @@ export interface DualWriteDetail {
   /** Columns that `up` and `down` read, by the plan's names. */
   upReads: string[];
   downReads: string[];
+  /**
+   * True where every expression gives the same whatever a client's settings are; else the function sets its own, which
+   * costs some µs a write. A detail of an older version doesn't say.
+   */
+  immutable?: boolean;
   /** Who made it, for the comments; a detail of an older version doesn't say. */
   madeBy?: { migration: string; version: number; step: string };
 }
@@ -223,7 +228,7 @@ export function dualWriteFunction(detail: DualWriteDetail, table: SyncedTable): 
     'END',
   ].join('\n');
   return `CREATE OR REPLACE FUNCTION ${quoteTable('switchback', detail.function)}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ${searchPath(detail.schema)} AS ${dollarQuote(body)}`;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ${searchPath(detail.schema)}${detail.immutable === true ? '' : underOurSettings()} AS ${dollarQuote(body)}`;
 }
 
 /** Whose function it is, for who finds it. Names are printed as JSON, so that none leaves its comment. */

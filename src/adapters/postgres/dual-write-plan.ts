@@ -9,7 +9,7 @@ import {
 import { refuseDualWrite } from './dual-write-refusals.ts';
 import { heirsOf, syncedTable } from './dual-write-table.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { referencedColumns } from './table-expressions.ts';
+import { areImmutable, referencedColumns } from './table-expressions.ts';
 import { columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 
 /** What a plan asks for: see `DualWriteDetail` for the fields. */
@@ -52,6 +52,14 @@ export async function planDualWrite(
     renamed: {},
     upReads: await readsOf(session, table, wish.up, 'up'),
     downReads: await readsOf(session, table, wish.down ?? {}, 'down'),
+    immutable: await areImmutable(
+      session,
+      table,
+      [...Object.entries(wish.up), ...Object.entries(wish.down ?? {})].map(([name, expression]) => ({
+        expression,
+        type: columnOfTable(table, name).type,
+      })),
+    ),
   };
   await refuseDualWrite(session, table, detail);
   const on = [{ schema: wish.schema, table: wish.table }, ...(await heirsOf(session, table))];

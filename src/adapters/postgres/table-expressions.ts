@@ -1,7 +1,7 @@
 import { SwitchbackError } from '../../messages/index.ts';
-import type { Queryable } from './database.ts';
+import { type Queryable, TEXT_SETTINGS } from './database.ts';
 import { PostgresError } from './database-error.ts';
-import { quoteIdentifier, quoteTable } from './identifier.ts';
+import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
 import type { TableShape } from './table-shape.ts';
 
 /**
@@ -36,6 +36,44 @@ export async function referencedColumns(
   if (rows.some((row) => row['whole_row'] === 't')) throw readsMore(where, null);
   return rows.flatMap((row) => row['attname'] ?? []);
 }
+
+/**
+ * Whether expressions over a row, assigned to columns of these types, give the same in every session: Postgres takes only
+ * such ones for generated columns. What else it refuses there counts as no. `session` must be in a transaction.
+ */
+export async function areImmutable(
+  session: Queryable,
+  shape: TableShape,
+  expressions: readonly { expression: string; type: string }[],
+): Promise<boolean> {
+  const table = quoteIdentifier(shape.table);
+  const columns = expressions.map(
+    ({ expression, type }, index) =>
+      `ADD COLUMN zz_probe_${index} ${type} GENERATED ALWAYS AS (CAST((\n${expression}\n) AS ${type})) STORED`,
+  );
+  if (columns.length === 0) return true;
+  // How a string with a backslash is read is a setting too.
+  if (expressions.some(({ expression }) => expression.includes('\\'))) return false;
+  try {
+    await inSavepoint(session, () =>
+      session.query(
+        `SET LOCAL search_path = ${searchPath(shape.schema)};
+         CREATE TEMPORARY TABLE ${table} (${columnsOf(shape)});
+         ALTER TABLE pg_temp.${table} ${columns.join(', ')}`,
+      ),
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof PostgresError && !error.retry) return false;
+    throw error;
+  }
+}
+
+/** The settings under which sessions of ours evaluate expressions, for a function that clients' writes call. */
+export const underOurSettings = (): string =>
+  Object.entries(TEXT_SETTINGS)
+    .map(([name, value]) => ` SET ${name} = ${quoteLiteral(value)}`)
+    .join('');
 
 /** The table's own columns; in a check of a plan, those that it will have. */
 const columnsOf = (shape: TableShape): string =>

@@ -1,6 +1,6 @@
 import { dollarQuote } from './dual-write-function.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { searchPath } from './table-expressions.ts';
+import { searchPath, underOurSettings } from './table-expressions.ts';
 import { columnOfTable } from './table-shape.ts';
 import { actualName, type SideShape, type SyncShapes, type TableSyncDetail, type Way } from './table-sync-shape.ts';
 import {
@@ -46,7 +46,7 @@ const keyChanged = (side: SideShape): string => differs(side.pairKey.map(({ name
 
 const create = (detail: TableSyncDetail, name: string, comment: string, body: string): string =>
   `CREATE OR REPLACE FUNCTION ${name}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ${searchPath(detail.schema)} SET row_security = off AS ${dollarQuote(`
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ${searchPath(detail.schema)} SET row_security = off${detail.immutable === true ? '' : underOurSettings()} AS ${dollarQuote(`
 -- Switchback: ${comment.replaceAll('\n', ' ')}
 -- Made by a migration that is under way, and removed by it; see docs/steps/dual-write.md.
 #variable_conflict use_column

@@ -26,6 +26,8 @@ export interface TableSyncDetail {
   hash: string;
   /** Foreign keys that would delete or change rows of others along with a row of `to`. */
   cascades: boolean;
+  /** As in `DualWriteDetail`. */
+  immutable?: boolean;
 }
 export interface SyncSide {
   /** The name that the table has now. */

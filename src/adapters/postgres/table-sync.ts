@@ -4,7 +4,7 @@ import type { Queryable } from './database.ts';
 import { findDualWrites } from './dual-write.ts';
 import { dollarQuote } from './dual-write-function.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
-import { referencedColumns } from './table-expressions.ts';
+import { areImmutable, referencedColumns } from './table-expressions.ts';
 import { columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 import { assertSyncable, hasCascades, leftBehind, ownershipOf } from './table-sync-facts.ts';
 import { emptyFunction, guardFunction, syncFunction, syncFunctions } from './table-sync-functions.ts';
@@ -74,6 +74,9 @@ export async function planTableSync(
     ...draft,
     ownership: await ownershipOf(session, { from: up.source, to: up.target, up: wish.up }),
     cascades: await hasCascades(session, up.target),
+    immutable:
+      (await areImmutable(session, up.source.shape, assigned(wish.up, up.target.shape))) &&
+      (await areImmutable(session, up.target.shape, assigned(wish.down ?? {}, up.source.shape))),
   };
   const shapes = await readSyncShapes(session, detail);
   await assertSyncable(session, shapes);
@@ -96,6 +99,9 @@ export async function planTableSync(
     note: describe(shapes),
   };
 }
+
+const assigned = (expressions: Readonly<Record<string, string>>, to: TableShape) =>
+  Object.entries(expressions).map(([name, expression]) => ({ expression, type: columnOfTable(to, name).type }));
 
 async function sideOf(
   session: Queryable,
