@@ -14,6 +14,12 @@ export class BackfillProgress {
     this.#guess = rowsGuessed;
   }
 
+  /** What was there at the start, done by an earlier attempt: it is no speed of this one's. */
+  begin(ranges: readonly RangeState[], atMs: number): void {
+    for (const range of ranges) this.#ranges.set(range.id, { ...range });
+    this.#rate.note(atMs, this.#done());
+  }
+
   note(range: RangeState, atMs: number): void {
     this.#ranges.set(range.id, { ...range });
     this.#rate.note(atMs, this.#done());

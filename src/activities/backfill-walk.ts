@@ -22,7 +22,7 @@ export async function walkAll(
 ): Promise<void> {
   const { step } = input;
   const ranges = await listRanges(target.database, target.owner);
-  for (const range of ranges) progress.note(range, performance.now());
+  progress.begin(ranges, performance.now());
   const inHeap = target.work.rowsPerPage !== undefined;
   const open = ranges.filter((range) => range.open && isHeapRange(range) === inHeap);
   const workers = Math.min(Math.max(1, pacer.now().parallelism), open.length);

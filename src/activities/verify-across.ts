@@ -139,7 +139,7 @@ async function walkPass(
 ): Promise<void> {
   const progress = new BackfillProgress(pair.rowsGuessed);
   const ranges = await listRanges(job.databases.right, job.owner);
-  for (const range of ranges) progress.note(range, performance.now());
+  progress.begin(ranges, performance.now());
   const pacers = await startPacers(job, input, context);
   const walk: PassWalk = {
     ...{ job, pair, input, context, progress, note: `pass ${pass}` },

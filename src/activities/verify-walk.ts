@@ -145,7 +145,7 @@ class Walk {
     const rows = rowsGuessed(comparison.shape);
     this.#rowsPerRange = Math.max(1, rows / Math.max(1, ranges.length));
     this.#progress = new BackfillProgress(rows);
-    for (const range of ranges) this.#progress.note(range, performance.now());
+    this.#progress.begin(ranges, performance.now());
     const share = Math.min(1, FIRST_BYTES / Math.max(1, comparison.shape.bytes));
     this.#span = new Span({ firstRows: Math.max(1, Math.ceil(rows * share)), targetMs: STATEMENT_TARGET_MS });
   }
