@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { dryRun, type DryRun } from '../../src/cli/dry-run/dry-run.ts';
+import { dryRunText } from '../../src/cli/dry-run/dry-run-text.ts';
 import { Database } from '../../src/adapters/postgres/database.ts';
 import { catalogDigest, catalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
 import { checkPlan } from '../../src/plan/file/index.ts';
@@ -77,6 +78,51 @@ test('a plan that comes back: what changes, how it comes back and the locks real
   // The original has only been looked at.
   expect(await database.session(async (session) => catalogDigest(await catalogSnapshot(session)))).toBe(before);
   expect(await database.query("SELECT to_regnamespace('switchback') AS ledger")).toEqual([{ ledger: null }]);
+});
+
+test('a split of a table is tried up and back; its text names the functions without their bodies', async () => {
+  const { url } = await original(
+    'CREATE TABLE public.users (id bigint PRIMARY KEY, full_name text NOT NULL, bio text, city text)',
+  );
+  const result = await run(
+    splitPlan('dry', [
+      {
+        name: 'expand',
+        steps: [
+          {
+            id: 'table',
+            uses: 'ddl',
+            ...on,
+            up: 'CREATE TABLE profiles (user_id bigint PRIMARY KEY REFERENCES users (id), bio text, city text)',
+          },
+        ],
+      },
+      {
+        name: 'sync',
+        steps: [
+          {
+            id: 'sync',
+            uses: 'dual-write',
+            ...on,
+            from: { table: 'users', key: 'id' },
+            to: { table: 'profiles', key: 'user_id' },
+            up: { bio: 'bio', city: 'upper(city)' },
+            down: { bio: 'bio', city: 'lower(city)' },
+          },
+        ],
+      },
+      { name: 'contract', risk: 'low', steps: [{ id: 'retire', uses: 'retire', ...on, column: 'users.bio' }] },
+    ]),
+    url,
+  );
+  expect(result).toMatchObject({ ok: true, problems: [], left: [] });
+  const text = dryRunText(result);
+  expect(text).toContain('CREATE OR REPLACE FUNCTION "switchback"."sync_');
+  expect(text).toMatch(/ALTER TABLE "public"\."users" RENAME COLUMN "bio"/);
+  expect(text).not.toMatch(/TEMPORARY|zz_probe|BEGIN/);
+  for (const line of text.split('\n')) expect(line.length).toBeLessThan(600);
+  const bodies = result.effects.flatMap(({ transactions }) => transactions.flatMap(({ statements }) => statements));
+  expect(bodies.some((sql) => sql.includes('BEGIN'))).toBe(true);
 });
 
 test('a plan that fails half-way says where, and what is left of it', async () => {

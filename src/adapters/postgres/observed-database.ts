@@ -16,8 +16,8 @@ export interface ObservedTransaction {
 }
 
 const CHANGES_SCHEMA = /^\s*(ALTER|COMMENT|CREATE|DROP|GRANT|REFRESH|REVOKE|SECURITY)\b/i;
-/** What the engine builds for itself for a moment, to compare with. */
-const OWN_SHAPE = /\bswitchback_shape_index\b/;
+/** What the engine builds for itself for a moment: to compare with, or to ask Postgres what an expression reads. */
+const OWN_SHAPE = /\bswitchback_shape_index\b|^\s*CREATE TEMPORARY TABLE\b|^\s*ALTER TABLE pg_temp\./;
 
 /**
  * A database that remembers what every transaction on a connection of its own ran and which locks it held at its end:

@@ -39,5 +39,8 @@ function transactionLines({ statements, locks }: ObservedTransaction): string[] 
       : locks.length === 0
         ? 'no lock on what was there before'
         : locks.map(({ schema, relation, mode }) => `${mode} on ${schema}.${relation}`).join(', ');
-  return [...statements.map((statement) => `      ${oneLine(statement)}`), `        ${held}`];
+  return [...statements.map((statement) => `      ${oneLine(withoutBody(statement))}`), `        ${held}`];
 }
+
+/** Bodies of functions would bury the rest; `--json` has them. */
+const withoutBody = (statement: string): string => statement.replace(/^(\s*CREATE\b.*?\bAS )(\$\w*\$).*\2/s, '$1…');
