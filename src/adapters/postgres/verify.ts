@@ -5,6 +5,7 @@ import type { DualWriteDetail } from './dual-write-function.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
+import { OURS } from './retire-readers.ts';
 import { inSavepoint, referencedColumns } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 import { repairInPlace, type RepairStatement } from './verify-repair.ts';
@@ -227,7 +228,9 @@ async function comparedColumns(
 export async function hasEquality(session: Queryable, shape: TableShape, column: string): Promise<boolean> {
   try {
     await inSavepoint(session, () =>
-      session.query(`SELECT DISTINCT ${quoteIdentifier(column)} FROM ${quoteTable(shape.schema, shape.table)} LIMIT 0`),
+      session.query(
+        `SELECT ${OURS} DISTINCT ${quoteIdentifier(column)} FROM ${quoteTable(shape.schema, shape.table)} LIMIT 0`,
+      ),
     );
     return true;
   } catch (error) {
