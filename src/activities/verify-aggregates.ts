@@ -6,7 +6,7 @@ import {
   type GroupDifference,
 } from '../adapters/postgres/aggregates.ts';
 import type { Queryable } from '../adapters/postgres/database.ts';
-import { cancellable } from '../adapters/postgres/lock-ladder.ts';
+import { inCancellableTransaction } from '../adapters/postgres/lock-ladder.ts';
 import { searchPath } from '../adapters/postgres/table-expressions.ts';
 import { asExpected, type Comparison } from '../adapters/postgres/verify.ts';
 import type { EffectContext } from './effect.ts';
@@ -29,8 +29,8 @@ export async function compareAggregates(
     const where = `aggregates[${index}]`;
     const { groups, shown } = await untilFree(context, () =>
       job.database.session((session) =>
-        cancellable(job.database, session.pid, context.signal, () =>
-          session.transaction((transaction) => compared(transaction, comparison, aggregate, where)),
+        inCancellableTransaction(job.database, session, context.signal, (transaction) =>
+          compared(transaction, comparison, aggregate, where),
         ),
       ),
     );

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { withoutValues } from '../../src/adapters/postgres/blockers.ts';
-import { climbLadder } from '../../src/adapters/postgres/lock-ladder.ts';
+import { climbTransaction } from '../../src/adapters/postgres/lock-ladder.ts';
 import { ddlBench } from './bench.ts';
 import { failure, otherSession, ourWaiting, until } from './other-session.ts';
 
@@ -70,20 +70,19 @@ describe('lock ladder', () => {
     const waits: string[] = [];
     const error = await failure(
       bench.database.session((session) =>
-        climbLadder(
+        climbTransaction(
+          session,
           {
             database: bench.database,
-            pid: session.pid,
             limits,
             signal: new AbortController().signal,
             purpose: 'a test',
             onWait: (note) => waits.push(note),
           },
-          (timeoutMs) =>
-            session.transaction(async (transaction) => {
-              await transaction.query(`SET LOCAL lock_timeout = ${timeoutMs}`);
-              await transaction.query('LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE');
-            }),
+          async (transaction, timeoutMs) => {
+            await transaction.query(`SET LOCAL lock_timeout = ${timeoutMs}`);
+            await transaction.query('LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE');
+          },
         ),
       ),
     );

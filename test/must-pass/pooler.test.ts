@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
+import { climbInSession, LADDER } from '../../src/adapters/postgres/lock-ladder.ts';
 import { effectBench } from '../harness/effect-context.ts';
 import { transactionPooler } from '../harness/transaction-pooler.ts';
 import { chain, schemaOf, splitSteps } from '../data/chain.ts';
@@ -96,6 +97,44 @@ test('must pass 19. CONCURRENTLY through a pooler is refused by name, and done p
   await past?.up(['index-1']);
   await past?.down();
   expect(await room.value("SELECT count(*) FROM pg_class WHERE relname = 'by_name'")).toBe('0');
+});
+
+test('must pass 19. behind a pooler too, blockers are those of our transaction, and an abort ends nothing else', async () => {
+  const room = await dataRoom(PEOPLE);
+  await giveSettings(room);
+  const { url } = await transactionPooler(room.url, CONNECTIONS);
+  const database = byWayOf(room.bench, { url }).databases.get('app');
+  const blocker = new pg.Client({ connectionString: room.url });
+  await blocker.connect();
+  onTestFinished(() => blocker.end());
+  const { rows } = await blocker
+    .query<{ pid: number }>('BEGIN; LOCK TABLE public.users; SELECT pg_backend_pid() AS pid')
+    .then((results) => (results as unknown as { rows: { pid: number }[] }[]).at(-1) ?? { rows: [] });
+  const climb = (triesMax: number, lockTimeoutMs: number, signal: AbortSignal): Promise<unknown> =>
+    climbInSession(
+      {
+        database,
+        limits: { ...LADDER, triesMax, lockTimeoutFirstMs: lockTimeoutMs, lockTimeoutMaxMs: lockTimeoutMs },
+        signal,
+        purpose: 'a test',
+        onWait: () => undefined,
+      },
+      async (transaction) => {
+        await transaction.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+        await transaction.query('LOCK TABLE public.users');
+      },
+    );
+  await expect(climb(1, 400, new AbortController().signal)).rejects.toMatchObject({
+    code: 'LockNotObtained',
+    fields: { blockers: String(rows[0]?.pid) },
+  });
+  const abort = new AbortController();
+  const reason = new Error('paused by a person');
+  const climbed = climb(1, 60_000, abort.signal).catch((error: unknown) => error);
+  const waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'public.users'::regclass AND NOT granted";
+  await expect.poll(() => room.value(waiting)).toBe('1');
+  abort.abort(reason);
+  expect(await climbed).toBe(reason);
 });
 
 test('must pass 19. the pooler of these tests breaks what relies on a session', async () => {

@@ -1,7 +1,7 @@
 import { type Bounds, boundText, type Pair, type Side, withinBounds } from './across-side.ts';
 import type { Database, Queryable, Value } from './database.ts';
 import { quoteIdentifier } from './identifier.ts';
-import { cancellable } from './lock-ladder.ts';
+import { backendOf, cancellable, OWN_BACKEND } from './lock-ladder.ts';
 import { keyIs, keyOrder, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
 
@@ -47,12 +47,12 @@ export async function readBoth<T>(
         .transaction(async (session) => {
           const [own] = await session.query(
             `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS};
-             SET LOCAL search_path = ${pair[name].search}; SELECT pg_backend_pid() AS pid`,
+             SET LOCAL search_path = ${pair[name].search}; SELECT ${OWN_BACKEND}`,
           );
           arrived = Math.max(arrived, performance.now() - began);
           await meet.arrive();
           if (arrived > SKEW_MAX_MS && tries < SNAPSHOT_TRIES) return null;
-          return cancellable(databases[name], own?.['pid'] ?? '', signal, () => read(session, pair[name]));
+          return cancellable(databases[name], backendOf(own), signal, () => read(session, pair[name]));
         })
         .catch((error: unknown) => {
           meet.fail(error);

@@ -33,10 +33,23 @@ export const BLOCKER_COLUMNS = `a.backend_start::text AS started, a.xact_start::
 export const PREPARED = `SELECT l.virtualtransaction, p.gid, p.prepared, p.database FROM pg_prepared_xacts p
   JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = p.transaction AND l.granted AND l.pid IS NULL`;
 
-/** Who blocks the session `pid` right now. A prepared transaction is named where its lock is found too. */
-export async function blockersOf(queryable: Queryable, pid: string): Promise<Blocker[]> {
+/**
+ * A backend in one of its transactions. Behind a pooler in transaction mode it works for somebody else afterwards: what
+ * is done to it then would be done to a stranger.
+ */
+export interface Backend {
+  pid: string;
+  /** When the transaction began, in seconds since 1970; null: a session of its own, in whatever it does. */
+  began: string | null;
+}
+/** True for `a` of pg_stat_activity, the backend of `$1` and `$2`. Of other roles Postgres doesn't show when it began. */
+export const IS_BACKEND =
+  'a.pid = $1::int AND ($2::text IS NULL OR a.xact_start IS NULL OR extract(epoch FROM a.xact_start) = $2::numeric)';
+
+/** Who blocks the backend right now. A prepared transaction is named where its lock is found too. */
+export async function blockersOf(queryable: Queryable, { pid, began }: Backend): Promise<Blocker[]> {
   const rows = await queryable.query(
-    `WITH b AS MATERIALIZED (SELECT DISTINCT unnest(pg_blocking_pids($1::int)) AS pid),
+    `WITH b AS MATERIALIZED (SELECT DISTINCT unnest(pg_blocking_pids(a.pid)) AS pid FROM pg_stat_activity a WHERE ${IS_BACKEND}),
      prepared AS (
        SELECT DISTINCT p.gid, p.prepared FROM pg_locks w
        JOIN pg_locks h ON h.pid IS NULL AND h.granted AND h.locktype = w.locktype
@@ -49,7 +62,7 @@ export async function blockersOf(queryable: Queryable, pid: string): Promise<Blo
      SELECT '0', NULL, p.prepared::text, NULL, coalesce(p.gid, 'unknown'), 'prepared', NULL, false,
        extract(epoch FROM clock_timestamp() - p.prepared)::bigint
      FROM b LEFT JOIN prepared p ON true WHERE b.pid = 0`,
-    [pid],
+    [pid, began],
   );
   return rows.map(blockerOf);
 }
@@ -75,15 +88,23 @@ function kindOf({ pid, type, ours, query }: Record<string, string | null>): Bloc
   return ours === 't' ? 'ours' : 'client';
 }
 
-/** Ends these very sessions: a pid that belongs to another session by now is left alone. Answers with how many. */
+/**
+ * Ends these very sessions, where `since` is given in this very transaction: a pid that belongs to another session by
+ * now, or that a pooler has given to another client, is left alone. Answers with how many.
+ */
 export async function terminate(
   queryable: Queryable,
-  sessions: readonly Pick<Blocker, 'pid' | 'backendStart'>[],
+  sessions: readonly (Pick<Blocker, 'pid' | 'backendStart'> & Partial<Pick<Blocker, 'since'>>)[],
 ): Promise<number> {
   const ended = await queryable.query(
     `SELECT pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity a
-     JOIN unnest($1::int[], $2::text[]) AS s(pid, started) ON s.pid = a.pid AND s.started = a.backend_start::text`,
-    [sessions.map(({ pid }) => pid), sessions.map(({ backendStart }) => backendStart)],
+     JOIN unnest($1::int[], $2::text[], $3::text[]) AS s(pid, started, since)
+       ON s.pid = a.pid AND s.started = a.backend_start::text AND (s.since IS NULL OR s.since = a.xact_start::text)`,
+    [
+      sessions.map(({ pid }) => pid),
+      sessions.map(({ backendStart }) => backendStart),
+      sessions.map(({ since }) => since ?? null),
+    ],
   );
   return ended.length;
 }

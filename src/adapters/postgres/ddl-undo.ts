@@ -1,4 +1,5 @@
 import type { Queryable } from './database.ts';
+import { ownSession } from './ddl-session.ts';
 import { useSettings } from './ddl-apply.ts';
 import { type DdlDetail, type DdlWork, enterDdl, type Intent, readDetail } from './ddl-record.ts';
 import { rebuildDroppedIndexes } from './ddl-undo-index.ts';
@@ -96,7 +97,7 @@ async function dropIndex(work: DdlWork, index: { schema: string; name: string })
     await prepareConcurrent(session, index.schema);
     const stop = reportBuild(work, session.pid, `drops index "${index.name}"`);
     try {
-      await cancellable(work.database, session.pid, work.signal, () => dropConcurrently(session, index));
+      await cancellable(work.database, ownSession(session), work.signal, () => dropConcurrently(session, index));
     } finally {
       await stop();
     }

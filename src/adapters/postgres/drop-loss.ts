@@ -4,7 +4,7 @@ import { findDualWrites } from './dual-write.ts';
 import type { DualWriteDetail } from './dual-write-function.ts';
 import { showKey } from './hidden-values.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
-import { cancellable } from './lock-ladder.ts';
+import { inCancellableTransaction } from './lock-ladder.ts';
 import { cutTable } from './range-cut.ts';
 import { findKey, type Key, keyAfter, keyText, keyUpTo, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
@@ -45,7 +45,7 @@ export async function refuseLoss(
   onWait(`counts the rows of ${target.table} whose values nothing else keeps`);
   const loss = await database.session(async (session) => {
     const inTransaction = <T>(of: (transaction: Queryable) => Promise<T>): Promise<T> =>
-      cancellable(database, session.pid, signal, () => session.transaction(of));
+      inCancellableTransaction(database, session, signal, of);
     const count = await inTransaction((transaction) => countOf(transaction, target, retiredName));
     const found: Loss = { rows: 0, keys: [], why: count.why };
     for (const [index, lower] of count.lowers.entries()) {

@@ -18,11 +18,11 @@ import {
   recordIntent,
   statementLabel,
 } from './ddl-record.ts';
-import type { DirectSession } from './ddl-session.ts';
+import { type DirectSession, ownSession } from './ddl-session.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { reportBuild } from './index-progress.ts';
 import { expectedDefinition, type FoundRelation, findRelation, indexObject } from './index-look.ts';
-import { cancellable, wait } from './lock-ladder.ts';
+import { cancellable, inCancellableTransaction, wait } from './lock-ladder.ts';
 
 /**
  * CREATE INDEX CONCURRENTLY can't share a transaction with its record. So: the intent first (with the session that
@@ -72,11 +72,11 @@ export const nextPoll = (pollMs: number): number => Math.min(POLL_MAX_MS, 2 * po
 async function buildRound(work: DdlWork, step: BuildStep, session: DirectSession): Promise<Next> {
   const { database, signal } = work;
   refuseShared(session, database.name);
-  const next = await cancellable(database, session.pid, signal, () =>
-    session.transaction((transaction) => decide(work, step, { transaction, pid: session.pid })),
+  const next = await inCancellableTransaction(database, session, signal, (transaction) =>
+    decide(work, step, { transaction, pid: session.pid }),
   );
   if (next === 'drop-invalid') {
-    await cancellable(database, session.pid, signal, () => dropConcurrently(session, step.index));
+    await cancellable(database, ownSession(session), signal, () => dropConcurrently(session, step.index));
   } else if (next === 'build') {
     await build(work, step, session);
   }
@@ -166,7 +166,7 @@ async function build(work: DdlWork, step: BuildStep, session: DirectSession): Pr
   const waits = { on, olderThanMs: step.oldTransactionMs };
   const stop = reportBuild(work, session.pid, `builds index "${index.name}"`, waits);
   try {
-    await cancellable(work.database, session.pid, work.signal, () => session.query(statement.text));
+    await cancellable(work.database, ownSession(session), work.signal, () => session.query(statement.text));
   } catch (error) {
     // Rows that the index refuses: it won't be tried again soon, and what is left costs every write. After any other
     // failure, and where it can't go now, the next round or the undo finds it.
@@ -187,7 +187,7 @@ async function dropLeftover(work: DdlWork, index: IndexBuild, builder: string): 
     if (left === null || left.valid || left.table !== index.table) return;
     await database.session(async (session) => {
       await session.query(`SET lock_timeout = ${LEFTOVER_LOCK_TIMEOUT_MS}`);
-      await cancellable(database, session.pid, signal, () => dropConcurrently(session, index));
+      await cancellable(database, ownSession(session), signal, () => dropConcurrently(session, index));
     });
   } catch {
     // The failure of the build itself is what is reported.

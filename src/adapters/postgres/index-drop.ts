@@ -3,6 +3,7 @@ import { terminate } from './blockers.ts';
 import { type CatalogObject, describeObject } from './catalog.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
+import { ownSession } from './ddl-session.ts';
 import { failedStatement } from './ddl-failure.ts';
 import {
   type DdlStatement,
@@ -17,7 +18,7 @@ import {
 import { builderState, nextPoll, POLL_FIRST_MS, prepareConcurrent, refuseShared } from './index-build.ts';
 import { findRelation, indexObject } from './index-look.ts';
 import { reportBuild } from './index-progress.ts';
-import { cancellable, wait } from './lock-ladder.ts';
+import { cancellable, inCancellableTransaction, wait } from './lock-ladder.ts';
 
 /** DROP INDEX CONCURRENTLY: the intent with the index as it is, the drop, a look, the record. */
 export interface DropStep {
@@ -31,8 +32,8 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
   for (;;) {
     const next = await work.database.session(async (session) => {
       refuseShared(session, work.database.name);
-      const decided = await cancellable(work.database, session.pid, work.signal, () =>
-        session.transaction((transaction) => decide(work, step, { transaction, pid: session.pid })),
+      const decided = await inCancellableTransaction(work.database, session, work.signal, (transaction) =>
+        decide(work, step, { transaction, pid: session.pid }),
       ).catch(lookAgain);
       if (decided !== 'drop') return decided;
       await prepareConcurrent(session, work.schema);
@@ -40,7 +41,7 @@ export async function applyIndexDrop(work: DdlWork, step: DropStep): Promise<voi
       const waits = { on: { as: 'drop', schema, relation } } as const;
       const stop = reportBuild(work, session.pid, `drops index "${relation}"`, waits);
       try {
-        await cancellable(work.database, session.pid, work.signal, () => session.query(step.statement.text));
+        await cancellable(work.database, ownSession(session), work.signal, () => session.query(step.statement.text));
       } catch (error) {
         throw failedStatement(step.statement, error);
       } finally {

@@ -37,7 +37,7 @@ export function reportBuild(
        FROM pg_stat_progress_create_index WHERE pid = $1::int`,
       [pid],
     );
-    const blockers = await blockersOf(database, pid);
+    const blockers = await blockersOf(database, { pid, began: null });
     const phase = row === undefined ? '' : `: ${phaseOf(row)}`;
     const progress = row === undefined ? null : rate(row, Date.now());
     if (blockers.length > 0) onWait(`${what}${phase}, waits for ${describeBlockers(blockers)}`);

@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchbackError } from '../../messages/index.ts';
-import { askVacuum, type Blocker, blockersOf, describeBlockers, endClients } from './blockers.ts';
-import type { Database, Queryable } from './database.ts';
+import {
+  askVacuum,
+  type Backend,
+  type Blocker,
+  blockersOf,
+  describeBlockers,
+  endClients,
+  IS_BACKEND,
+} from './blockers.ts';
+import type { Database, Queryable, Row } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import type { DirectSession } from './ddl-session.ts';
 
@@ -35,8 +43,6 @@ export type KillBlockers = ((clients: readonly Blocker[]) => Promise<void>) | nu
 
 export interface Climb {
   database: Database;
-  /** The session that tries: whoever blocks it is named. */
-  pid: string;
   limits: LadderLimits;
   signal: AbortSignal;
   /** What the lock is for, in words. */
@@ -53,13 +59,12 @@ export const lockTimeoutOf = (limits: LadderLimits, number: number): number =>
 /** Thrown by a try that found the catalog changed by someone else meanwhile: the next try looks anew. */
 export class ConcurrentChange extends Error {}
 
-/**
- * Runs `attempt` with a growing lock timeout until it gets its locks; tries count from 1. Throws `LockNotObtained` after
- * the last one.
- */
-export async function climbLadder<T>(
+/** Says of which backend the blockers are to be named. */
+type OnBackend = (backend: Backend) => void;
+
+async function climbLadder<T>(
   climb: Climb,
-  attempt: (lockTimeoutMs: number, tryNumber: number) => Promise<T>,
+  attempt: (lockTimeoutMs: number, tryNumber: number, onBackend: OnBackend) => Promise<T>,
 ): Promise<T> {
   const { limits, signal, purpose, onWait } = climb;
   let blockers: Blocker[] = [];
@@ -67,7 +72,9 @@ export async function climbLadder<T>(
   const triesBlocked = new Map<string, number>();
   for (let number = 1; ; number++) {
     signal.throwIfAborted();
-    const tried = await tryOnce(climb, lockTimeoutOf(limits, number), (timeoutMs) => attempt(timeoutMs, number));
+    const tried = await tryOnce(climb, lockTimeoutOf(limits, number), (timeoutMs, onBackend) =>
+      attempt(timeoutMs, number, onBackend),
+    );
     if (tried.done) return tried.value;
     if (tried.blockers.length > 0) blockers = tried.blockers;
     const whom = tried.concurrent
@@ -132,11 +139,11 @@ type Try<T> = { done: true; value: T } | { done: false; blockers: Blocker[]; con
 async function tryOnce<T>(
   climb: Climb,
   timeoutMs: number,
-  attempt: (lockTimeoutMs: number) => Promise<T>,
+  attempt: (lockTimeoutMs: number, onBackend: OnBackend) => Promise<T>,
 ): Promise<Try<T>> {
   const watch = watchBlockers(climb, timeoutMs);
   try {
-    return { done: true, value: await attempt(timeoutMs) };
+    return { done: true, value: await attempt(timeoutMs, watch.of) };
   } catch (error) {
     const concurrent = error instanceof ConcurrentChange || (error instanceof PostgresError && error.concurrent);
     const lock =
@@ -148,20 +155,25 @@ async function tryOnce<T>(
   }
 }
 
-/** Looks who blocks the session while it waits: afterwards nobody does any more. */
-function watchBlockers({ database, pid }: Climb, timeoutMs: number): { stop(): Promise<Blocker[]> } {
+/** Looks who blocks the backend while it waits: afterwards nobody does any more. */
+function watchBlockers({ database }: Climb, timeoutMs: number): { of: OnBackend; stop(): Promise<Blocker[]> } {
   const over = new AbortController();
+  let backend: Backend | null = null;
   let seen: Blocker[] = [];
   const watching = (async () => {
     while (!over.signal.aborted) {
       await sleep(Math.max(10, timeoutMs / 4), undefined, { signal: over.signal }).catch(() => undefined);
       if (over.signal.aborted) return;
+      if (backend === null) continue;
       // Naming the blockers is a courtesy: where it fails, the try itself says what is wrong.
-      const now = await blockersOf(database, pid).catch(() => []);
+      const now = await blockersOf(database, backend).catch(() => []);
       if (now.length > 0) seen = now;
     }
   })();
   return {
+    of: (found) => {
+      backend = found;
+    },
     async stop() {
       over.abort();
       await watching;
@@ -194,24 +206,22 @@ function hintFor(blocker: Blocker | undefined): string {
   }
 }
 
-/** What a transaction on a session of ours climbs for: the session is known by itself. */
-export type TransactionClimb = Omit<Climb, 'pid'>;
 type TransactionAttempt<T> = (transaction: Queryable, lockTimeoutMs: number, tryNumber: number) => Promise<T>;
 
-/** Climbs with one transaction a try, on `session`; an abort cancels what runs there. */
-export const climbTransaction = <T>(
-  session: DirectSession,
-  climb: TransactionClimb,
-  attempt: TransactionAttempt<T>,
-): Promise<T> =>
-  climbLadder({ ...climb, pid: session.pid }, (lockTimeoutMs, tryNumber) =>
-    cancellable(climb.database, session.pid, climb.signal, () =>
-      session.transaction((transaction) => attempt(transaction, lockTimeoutMs, tryNumber)),
-    ),
+/**
+ * Runs `attempt` with a growing lock timeout until it gets its locks, one transaction a try, on `session`; tries count
+ * from 1. An abort cancels what runs there. Throws `LockNotObtained` after the last one.
+ */
+export const climbTransaction = <T>(session: DirectSession, climb: Climb, attempt: TransactionAttempt<T>): Promise<T> =>
+  climbLadder(climb, (lockTimeoutMs, tryNumber, onBackend) =>
+    inCancellableTransaction(climb.database, session, climb.signal, (transaction, backend) => {
+      onBackend(backend);
+      return attempt(transaction, lockTimeoutMs, tryNumber);
+    }),
   );
 
 /** The same on a session of its own. */
-export const climbInSession = <T>(climb: TransactionClimb, attempt: TransactionAttempt<T>): Promise<T> =>
+export const climbInSession = <T>(climb: Climb, attempt: TransactionAttempt<T>): Promise<T> =>
   climb.database.session((session) => climbTransaction(session, climb, attempt));
 
 /** Waits, unless `signal` is aborted: then it throws the signal's reason at once. */
@@ -223,16 +233,40 @@ export async function wait(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Runs `work` on the session `pid`; when `signal` is aborted meanwhile, what runs there is cancelled. */
+/** Runs `work` in a transaction; when `signal` is aborted meanwhile, what runs there is cancelled. */
+export async function inCancellableTransaction<T>(
+  database: Database,
+  on: { transaction<U>(work: (session: Queryable) => Promise<U>): Promise<U> },
+  signal: AbortSignal,
+  work: (transaction: Queryable, backend: Backend) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  return on.transaction(async (transaction) => {
+    const [row] = await transaction.query(`SELECT ${OWN_BACKEND}`);
+    const backend = backendOf(row);
+    return cancellable(database, backend, signal, () => work(transaction, backend));
+  });
+}
+
+/** For the SELECT list of a transaction that asks for its own `backendOf`. */
+export const OWN_BACKEND = 'pg_backend_pid() AS pid, extract(epoch FROM now()) AS began';
+export const backendOf = (row: Row | undefined): Backend => ({
+  pid: row?.['pid'] ?? '0',
+  began: row?.['began'] ?? null,
+});
+
+/** Runs `work` on the backend; when `signal` is aborted meanwhile, what runs there is cancelled. */
 export async function cancellable<T>(
   database: Database,
-  pid: string,
+  { pid, began }: Backend,
   signal: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
   const cancel = (): void => {
-    database.query('SELECT pg_cancel_backend($1::int)', [pid]).catch(() => undefined);
+    database
+      .query(`SELECT pg_cancel_backend(a.pid) FROM pg_stat_activity a WHERE ${IS_BACKEND}`, [pid, began])
+      .catch(() => undefined);
   };
   signal.addEventListener('abort', cancel, { once: true });
   try {
