@@ -11,7 +11,8 @@ export const ERROR_CODES = {
   RolledBack: 'The migration was rolled back; everything it changed is as it was before.',
   MigrationFailed: 'The migration ended without completing or rolling back.',
   UnknownDatabase: 'The plan names a database that the worker has no URL for.',
-  DatabaseUnreachable: "A database can't be reached, refuses the credentials, has no connection left, or takes no writes.",
+  DatabaseUnreachable:
+    "A database can't be reached, refuses the credentials, has no connection left, or takes no writes.",
   UnleashUnreachable: "Unleash can't be reached, or refuses the token.",
   TemporalUnreachable: "The Temporal server can't be reached.",
   NoAnswer: 'The run exists, but no worker answers for it and no ledger could be read.',

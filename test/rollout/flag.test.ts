@@ -56,7 +56,7 @@ async function letIn(here: Room, name: string, percent: number): Promise<number[
     skipInstanceCountWarning: true,
   });
   onTestFinished(() => client.destroy());
-  const seen = new Promise<number[]>((resolve, reject) => {
+  const asWished = new Promise<number[]>((resolve, reject) => {
     const look = () => {
       const users = Array.from({ length: 1000 }, (_, user) => user);
       const seen = users.filter((user) => client.isEnabled(name, { userId: String(user) }));
@@ -65,7 +65,7 @@ async function letIn(here: Room, name: string, percent: number): Promise<number[
     client.on('error', reject).on('synchronized', look).on('changed', look);
   });
   const another = setInterval(() => void meddle(here, unique('another'), 1).catch(() => undefined), ANOTHER_CHANGE_MS);
-  return seen.finally(() => clearInterval(another));
+  return asWished.finally(() => clearInterval(another));
 }
 const ANOTHER_CHANGE_MS = 3_000;
 

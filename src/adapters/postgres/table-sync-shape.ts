@@ -67,8 +67,6 @@ export interface SyncShapes {
   down: Way | null;
 }
 
-export const isTableSync = (detail: object): detail is TableSyncDetail => 'ownership' in detail;
-
 const BASES = `
 SELECT a.attname, format_type(a.atttypid, -1) AS base, quote_ident(n.nspname) || '.' || quote_ident(c.collname) AS collation
 FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
