@@ -79,15 +79,15 @@ export const backfill: Effect<'backfill'> = {
     if ('note' in prepared) return prepared;
     const { schema, table } = prepared.shape;
     const pacer = await startPacer(input, { database: job.database.name, schema, table }, context);
-    const before = await rowsDone(job);
-    const meter = await WriteMeter.start(job.database, prepared.shape);
     try {
+      const before = await rowsDone(job);
+      const meter = await WriteMeter.start(job.database, prepared.shape);
       await carryOut(job, prepared, { pacer, meter }, input, context);
+      const rows = (await rowsDone(job)) - before;
+      return await finish(job, prepared, input, await costWords(job.database, prepared, await meter.end(), rows));
     } finally {
       await pacer.close();
     }
-    const rows = (await rowsDone(job)) - before;
-    return finish(job, prepared, input, await costWords(job.database, prepared, await meter.end(), rows));
   },
 
   async down(input, context) {

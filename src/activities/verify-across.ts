@@ -101,7 +101,8 @@ async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: nu
 
 const asWhole = (pair: Pair, { step, throttle }: Input): boolean => {
   const capped = (throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null) !== null;
-  return pair.unsorted !== null || (pair.rowsGuessed <= WHOLE_ROWS_MAX && !capped && !step.chunk.fixed);
+  const inPieces = capped || (throttle?.gentle ?? step.throttle.gentle ?? false) || step.chunk.fixed;
+  return pair.unsorted !== null || (pair.rowsGuessed <= WHOLE_ROWS_MAX && !inPieces);
 };
 
 function cutLeft(job: Job, { left }: Pair, rows: number): Promise<Place[]> {
@@ -177,16 +178,15 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
   const { job, pair, input, context } = walk;
   const upper = range.upper === null || range.upper.length === 0 ? null : range.upper;
   const bounds: Bounds = { lower: range.cursor, upper };
-  const began = await paced(walk);
   if (pair.unsorted !== null) {
+    await paced(walk);
     const { rows } = await compareByBuckets(job, pair, context.signal, async (suspects) => {
       await noteSuspects(walk, suspects);
       await settleMany(walk);
     });
     return () => writeDown(walk, range, { to: upper, rows, suspects: [], done: true });
   }
-  const found = await untilFree(context, () => digests(job, pair, bounds, context.signal));
-  await rest(walk, began, rowsOf(found));
+  const found = await pacedDigests(walk, bounds);
   if (sameDigest(found))
     return () => writeDown(walk, range, { to: upper, rows: rowsOf(found), suspects: [], done: true });
   await before();
@@ -194,8 +194,7 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
     rowsOf(found) > 2 * input.step.chunk.rows ? await cut(job, pair, bounds, found, input.step.chunk.rows) : [];
   const pieces = piecesOf(bounds, places);
   for (const [index, piece] of pieces.entries()) {
-    const inside =
-      pieces.length === 1 ? found : await untilFree(context, () => digests(job, pair, piece, context.signal));
+    const inside = pieces.length === 1 ? found : await pacedDigests(walk, piece);
     const suspects = sameDigest(inside)
       ? []
       : await untilFree(context, () => narrow(job, pair, piece, inside, context.signal));
@@ -208,10 +207,22 @@ async function walkRange(walk: PassWalk, range: RangeRow, before: () => Promise<
   throw new Error('a range has at least one piece');
 }
 
-/** Waits while either side wants us to stand still. Answers with the time at which the work begins. */
-async function paced({ pacers, context }: PassWalk): Promise<number> {
-  await Promise.all([pacers.left.untilMoving(), pacers.right.untilMoving()]);
-  context.signal.throwIfAborted();
+async function pacedDigests(walk: PassWalk, bounds: Bounds): ReturnType<typeof digests> {
+  const { job, pair, context } = walk;
+  const began = await paced(walk);
+  const found = await untilFree(context, () => digests(job, pair, bounds, context.signal));
+  await rest(walk, began, rowsOf(found));
+  return found;
+}
+
+/** Waits while either side wants us to stand still, and tells why. Answers with the time at which the work begins. */
+async function paced(walk: PassWalk): Promise<number> {
+  const { pacers, context } = walk;
+  do {
+    for (const pacer of [pacers.left, pacers.right]) await pacer.untilMoving(() => tell(walk, { blocked: true }));
+    context.signal.throwIfAborted();
+    // While one was waited for the other one may have come to a stand.
+  } while (!Number.isFinite(paceOf(walk).rest));
   return performance.now();
 }
 
@@ -222,7 +233,8 @@ function paceOf({ pacers }: PassWalk): Pick<Pace, 'rest' | 'rowsPerSecond' | 'no
   return {
     rest: Math.max(left.rest, right.rest),
     rowsPerSecond: caps.length === 0 ? null : Math.min(...caps),
-    note: left.note ?? right.note,
+    // Of two notes the one of the slower side says why it takes so long.
+    note: (right.rest > left.rest ? right.note : left.note) ?? left.note ?? right.note,
   };
 }
 
@@ -270,12 +282,13 @@ async function writeDown(
   tell(walk);
 }
 
-function tell(walk: PassWalk): void {
+function tell(walk: PassWalk, how: { blocked?: true } = {}): void {
   const pace = paceOf(walk).note;
   const suspects = walk.suspects === 0 ? '' : `: ${counted(walk.suspects, 'row')} to look at again`;
   walk.context.report({
     progress: walk.progress.now(),
     note: `${walk.note}${suspects}${pace === null ? '' : `, ${pace}`}`,
+    ...how,
   });
 }
 

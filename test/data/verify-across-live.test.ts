@@ -166,3 +166,28 @@ test.each(['left', 'right'] as const)('the %s side is away: tried again, and gon
   line.mend();
   expect((await room.verify(step, { databases })).note).toBe('0 of 2,000 rows differ (1 pass)');
 });
+
+test('a standstill is told, and nothing is compared meanwhile', async () => {
+  await makePeople();
+  const replicas = ['postgres://127.0.0.1:1/gone'];
+  const databases = new Databases({
+    left: { url: room.urls.left, replicas },
+    right: { url: room.urls.right, replicas },
+  });
+  onTestFinished(() => databases.close());
+  const stop = new AbortController();
+  const still = Promise.withResolvers<string>();
+  const step = { ...STEP, id: 'still' };
+  const running = room.verify(
+    { ...step, throttle: { maxReplicaLag: '1s' } },
+    { databases, signal: stop.signal, onNote: (note) => note.endsWith('stands still') && still.resolve(note) },
+  );
+  running.catch(still.reject);
+  expect(await still.promise).toMatch(/^pass 1, replica 1 does not answer /);
+  stop.abort(new Error('seen'));
+  await expect(running).rejects.toThrow('seen');
+  expect(await room.query('right', "SELECT state FROM switchback.ranges WHERE step = 'still'")).toEqual([
+    { state: 'open' },
+  ]);
+  expect((await room.verify(step)).note).toBe('0 of 2,000 rows differ (1 pass)');
+});
