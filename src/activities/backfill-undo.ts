@@ -1,5 +1,5 @@
 import { forgetRowErrors, isRowError, recordRowError } from '../adapters/postgres/backfill-errors.ts';
-import { closeBackfill, dropProcedures, procedureName, returnsOld } from '../adapters/postgres/backfill-plan.ts';
+import { closeBackfill, dropProcedures, procedureName } from '../adapters/postgres/backfill-plan.ts';
 import {
   halveImage,
   type Image,
@@ -16,6 +16,7 @@ import { showKey } from '../adapters/postgres/hidden-values.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { recordLineage } from '../adapters/postgres/lineage.ts';
 import { findKey } from '../adapters/postgres/range-key.ts';
+import { returnsOld } from '../adapters/postgres/row-digest.ts';
 import { columnOfTable, readTableShape } from '../adapters/postgres/table-shape.ts';
 import { count, counted, SwitchbackError } from '../messages/index.ts';
 import { type Job, resultOf } from './backfill-job.ts';

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { ddl } from '../../src/activities/ddl.ts';
+import { returnsOld } from '../../src/adapters/postgres/row-digest.ts';
 import { pairChunk } from '../../src/adapters/postgres/table-sync-backfill.ts';
 import { readSyncShapes, type TableSyncDetail } from '../../src/adapters/postgres/table-sync-shape.ts';
 import type { StepOf } from '../../src/plan/index.ts';
@@ -142,7 +143,7 @@ test('a chunk of a merge finds its pairs by their index, however large the new t
       [sync.run.migration],
     );
     const shapes = await readSyncShapes(session, JSON.parse(row?.['detail'] ?? '{}') as TableSyncDetail);
-    const { change } = pairChunk(shapes);
+    const { change } = pairChunk(shapes, await returnsOld(session));
     await session.query(
       'SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off',
     );

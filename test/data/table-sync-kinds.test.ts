@@ -51,6 +51,41 @@ test('a table gets another name: rows come and go on either side, with keys of a
   await room.query(`TRUNCATE %.customers, ${old}`);
 });
 
+test('triggers come back from what pg_dump writes of them, and the lineage has digests of the pairs', async () => {
+  const room = await hall.room(`${SPLIT_TABLES}; ${filled(200)}`);
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  const triggers = `SELECT tgname, tgrelid::regclass::text AS on_table, pg_get_triggerdef(oid) AS definition FROM pg_trigger
+    WHERE tgrelid IN ('%.users'::regclass, '%.profiles'::regclass) AND NOT tgisinternal ORDER BY 2, 1`;
+  const made = await room.query(triggers);
+  expect(made.length).toBeGreaterThan(8);
+  for (const { tgname, on_table } of made) await room.query(`DROP TRIGGER "${tgname}" ON ${on_table}`);
+  for (const { definition } of made) await room.query(definition ?? '');
+  expect(await room.query(triggers)).toEqual(made);
+  await room.query("INSERT INTO %.profiles (user_id, about) VALUES (1, 'mine')");
+  await sync.backfill();
+  await room.query(`ALTER TABLE %.profiles DISABLE TRIGGER USER`);
+  await room.query(
+    "UPDATE %.profiles SET about = 'broken' WHERE user_id = 7; DELETE FROM %.profiles WHERE user_id = 8",
+  );
+  await room.query(`ALTER TABLE %.profiles ENABLE TRIGGER USER`);
+  expect((await sync.check({ onMismatch: 'repair' })).note).toContain('2 repaired');
+  const digests = await room.query(
+    'SELECT kind, rows_changed, before_digest, after_digest FROM switchback.lineage WHERE migration = $1 ORDER BY id',
+    [sync.run.migration],
+  );
+  // No pair was there before the backfill; of the two that were repaired one was, with other values.
+  expect(digests).toEqual([
+    { kind: 'backfill', rows_changed: '199', before_digest: '0', after_digest: expect.stringMatching(/^-?[1-9]/) },
+    {
+      kind: 'repair',
+      rows_changed: '2',
+      before_digest: expect.stringMatching(/^-?[1-9]/),
+      after_digest: expect.stringMatching(/^-?[1-9]/),
+    },
+  ]);
+});
+
 test('one way: the new table follows, and what a new client writes stays until the old side changes', async () => {
   const room = await hall.room(`${SPLIT_TABLES}; ${filled(300)}`);
   const { down: _, ...step } = SPLIT_STEP;

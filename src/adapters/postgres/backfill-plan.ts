@@ -11,6 +11,7 @@ import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts'
 import { listRanges, type RangeOwner, type RangeRow } from './range-ledger.ts';
 import { referencedColumns, searchPath } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
+import { returnsOld } from './row-digest.ts';
 import { pairChunk } from './table-sync-backfill.ts';
 import { readSyncShapes, type TableSyncDetail } from './table-sync-shape.ts';
 
@@ -95,7 +96,9 @@ export async function planBackfill(
     };
   }
   const statements =
-    wish.pairs === undefined ? changeInPlace(row, how) : pairChunk(await readSyncShapes(session, wish.pairs));
+    wish.pairs === undefined
+      ? changeInPlace(row, how)
+      : pairChunk(await readSyncShapes(session, wish.pairs), await returnsOld(session));
   const work: BackfillWork = { shape, marker: wish.marker, where: wish.where, key, ...statements };
   const sweeps = sweepsBefore ?? (wish.marker === null && (await whereEnds(session, row)));
   return {
@@ -131,12 +134,6 @@ export async function heapOrdered(
 /** DROP of all that `statements` of a plan have made. */
 export const dropProcedures = (procedure: string): string[] =>
   [procedure, heapProcedureName(procedure)].map(dropProcedure);
-
-/** From Postgres 18 on an UPDATE can return what it saw before. */
-export async function returnsOld(session: Queryable): Promise<boolean> {
-  const [row] = await session.query("SELECT current_setting('server_version_num')::int >= 180000 AS there");
-  return row?.['there'] === 't';
-}
 
 /**
  * Whether `RETURNING old` is what the UPDATE has replaced. Where a BEFORE UPDATE row trigger runs and a client has

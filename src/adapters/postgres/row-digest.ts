@@ -1,3 +1,4 @@
+import type { Queryable } from './database.ts';
 import { quoteIdentifier } from './identifier.ts';
 import { columnOfTable, type TableShape } from './table-shape.ts';
 
@@ -22,13 +23,18 @@ export function rowHash(
 
 /**
  * What an UPDATE returns for its digests: the hash of each row as `zz_b` before and `zz_a` after. `seesOld`: whether its
- * `RETURNING old` is to be had and to be believed; where it isn't, `zz_b` is null.
+ * `RETURNING old` is to be had and to be believed; where it isn't, `zz_b` is null. `alias`: what the statement calls it.
  */
-export function returning(shape: TableShape, columns: Parameters<typeof rowHash>[1], seesOld: boolean): string {
-  const hash = (alias: string): string => rowHash(shape, columns, alias);
+export function returning(
+  shape: TableShape,
+  columns: Parameters<typeof rowHash>[1],
+  seesOld: boolean,
+  alias = quoteIdentifier(shape.table),
+): string {
+  const hash = (row: string): string => rowHash(shape, columns, row);
   return seesOld
     ? `WITH (OLD AS zz_old, NEW AS zz_new) ${hash('zz_old')} AS zz_b, ${hash('zz_new')} AS zz_a`
-    : `NULL::bigint AS zz_b, ${hash(quoteIdentifier(shape.table))} AS zz_a`;
+    : `NULL::bigint AS zz_b, ${hash(alias)} AS zz_a`;
 }
 
 /** Over rows of `zz_b` and `zz_a`: how many, and their digests. */
@@ -38,4 +44,10 @@ function hashOf(type: string, value: string, seed: string | number): string {
   if (/^(smallint|integer|bigint)$/.test(type)) return `hashint8extended(${value}, ${seed})`;
   if (type === 'uuid') return `uuid_hash_extended(${value}, ${seed})`;
   return `hashtextextended(${value}::text COLLATE "C", ${seed})`;
+}
+
+/** From Postgres 18 on an UPDATE can return what it saw before. */
+export async function returnsOld(session: Queryable): Promise<boolean> {
+  const [row] = await session.query("SELECT current_setting('server_version_num')::int >= 180000 AS there");
+  return row?.['there'] === 't';
 }

@@ -1,14 +1,15 @@
 import type { ChunkStatements } from './backfill-change.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import type { SyncShapes } from './table-sync-shape.ts';
-import { hasMarker, insertPairs, updatePairs } from './table-sync-sql.ts';
+import { hasMarker, insertPairs, pairHashes, pairsDigested, updatePairs } from './table-sync-sql.ts';
 
 /**
  * How a chunk of the old table's rows gets its pairs. The rows are locked against writers first and read as they are
  * then: one that is deleted meanwhile is not brought back, and none is written with a value that has been replaced.
  * Rows that a trigger has paired already are left alone, so that a new client's value is never overwritten.
+ * `seesOld`: whether this Postgres has `RETURNING old`, for the digests; rows that a client writes meanwhile are left alone.
  */
-export function pairChunk(shapes: SyncShapes): ChunkStatements {
+export function pairChunk(shapes: SyncShapes, seesOld: boolean): ChunkStatements {
   const { detail, up } = shapes;
   const { shape } = up.source;
   const alias = quoteIdentifier(shape.table);
@@ -19,7 +20,7 @@ export function pairChunk(shapes: SyncShapes): ChunkStatements {
   return {
     change: (range) =>
       `WITH zz_rows AS MATERIALIZED (SELECT ${alias}.* FROM ${quoteTable(shape.schema, shape.table)} AS ${alias} WHERE ${unpaired}${range} FOR SHARE),
-       zz_changed AS (${write} RETURNING 1)
-       SELECT count(*) AS rows, NULL::bigint AS before_digest, NULL::bigint AS after_digest FROM zz_changed`,
+       zz_changed AS (${write} RETURNING ${pairHashes(up, seesOld)})
+       SELECT ${pairsDigested(seesOld)} FROM zz_changed`,
   };
 }

@@ -1,5 +1,6 @@
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { keyIs } from './range-key.ts';
+import { returning, rowHash } from './row-digest.ts';
 import { columnOfTable } from './table-shape.ts';
 import { actualName, type SideShape, type TableSyncDetail, type Way } from './table-sync-shape.ts';
 
@@ -114,6 +115,23 @@ SELECT ${selected} FROM ${rowsOf(way.source, pick.rows)} WHERE ${pick.where}
 ON CONFLICT (${keyNames(way.target)}) DO UPDATE SET ${again.join(', ')}${pick.and === undefined ? '' : ` WHERE ${pick.and}`}`;
 }
 
+/**
+ * What a write of pairs returns for the lineage: the hashes of the new row's key and the columns written, `zz_b` before
+ * and `zz_a` after. Of a row that was not there before, and where `seesOld` says that nobody can tell, `zz_b` is null.
+ */
+export const pairHashes = (way: Way, seesOld: boolean): string =>
+  returning(way.target.shape, hashed(way), seesOld, 'zz_t');
+/** The same of rows that a DELETE takes away. */
+export const goneHashes = (way: Way): string =>
+  `${rowHash(way.target.shape, hashed(way), 'zz_t')} AS zz_b, NULL::bigint AS zz_a`;
+const hashed = (way: Way): Parameters<typeof rowHash>[1] => ({
+  key: way.target.pairKey.map(({ name }) => name),
+  values: Object.keys(way.expressions).map((name) => actualName(way.target, name)),
+});
+/** Over rows of them: how many, and their digests; a row that was not there counts as 0. */
+export const pairsDigested = (seesOld: boolean): string =>
+  `count(*) AS rows, ${seesOld ? 'CASE WHEN count(*) > 0 THEN coalesce(bit_xor(zz_b), 0) END' : 'NULL::bigint'} AS before_digest, CASE WHEN count(*) > 0 THEN coalesce(bit_xor(zz_a), 0) END AS after_digest`;
+
 /** What the pair of a row that is gone keeps: nothing, or no values where it lives by itself. */
 export function pairGone(detail: TableSyncDetail, way: Way, key: readonly string[]): string {
   const where = isPair(way.target, 'zz_t', key);
@@ -148,8 +166,11 @@ export const storedReads = (side: SideShape): string[] => [
       .map(quoteIdentifier),
   ),
 ];
-/** True where one of the columns differs between the row before and after, by image. */
-export const differs = (names: readonly string[]): string =>
-  names.length === 0
-    ? 'false'
-    : `ROW(${names.map((name) => `new.${name}`).join(', ')})::record *<> ROW(${names.map((name) => `old.${name}`).join(', ')})::record`;
+/**
+ * True where one of the columns differs between the row before and after, by image. As a function, for a trigger's WHEN:
+ * of the operator pg_dump would write a form without the casts to record, which can't be read back.
+ */
+export const differs = (names: readonly string[]): string => {
+  const row = (which: 'new' | 'old'): string => `ROW(${names.map((name) => `${which}.${name}`).join(', ')})`;
+  return names.length === 0 ? 'false' : `pg_catalog.record_image_ne(${row('new')}, ${row('old')})`;
+};

@@ -2,13 +2,17 @@ import type { Queryable } from './database.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, keyOrder, keyText, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
+import { returnsOld } from './row-digest.ts';
 import { actualName, readSyncShapes, type SyncShapes, type TableSyncDetail, type Way } from './table-sync-shape.ts';
 import {
   emptiable,
+  goneHashes,
   hasMarker,
   insertPairs,
   isPair,
   keyOf,
+  pairHashes,
+  pairsDigested,
   rowsOf,
   storedValues,
   target,
@@ -41,7 +45,7 @@ export async function comparePairs(session: Queryable, detail: TableSyncDetail):
     asked: 'true',
     differs,
     columns: columns.map((column) => ({ ...column, counts: `zz_in_from AND zz_in_to AND ${column.counts}` })),
-    repair: repairPairs(shapes, { from, differs }),
+    repair: repairPairs(shapes, { from, differs, seesOld: await returnsOld(session) }),
     unrepaired:
       'rows of the old table that a client changed past the triggers, and rows of the new table that its clients wrote and whose old row is missing, are not repaired: that would lose what they wrote',
     uppers: (queryable, places) => withLast(queryable, shapes, places),
@@ -196,7 +200,10 @@ function onlyFrom({ ownership }: TableSyncDetail, down: Way | null): string {
  * whose old row is gone. Rows of the old table are locked and read as they are then.
  */
 const repairPairs =
-  (shapes: SyncShapes, { from, differs }: { from: string; differs: string }): RepairStatement =>
+  (
+    shapes: SyncShapes,
+    { from, differs, seesOld }: { from: string; differs: string; seesOld: boolean },
+  ): RepairStatement =>
   (range) => {
     const { detail, up, down } = shapes;
     const { source } = up;
@@ -214,20 +221,21 @@ const repairPairs =
         ? `zz_t.${marker} IS DISTINCT FROM 0`
         : `coalesce(abs(zz_t.${marker}), 1) > coalesce(abs(zz_s.zz_clock), 0)`;
     const pick = { where: 'true', rows: 'zz_rows' };
+    const hashes = pairHashes(up, seesOld);
     const changes = [
-      `zz_updated AS (${updatePairs(detail, up, { ...pick, and: stillDerived })} RETURNING 1)`,
+      `zz_updated AS (${updatePairs(detail, up, { ...pick, and: stillDerived })} RETURNING ${hashes})`,
       ...(up.follows
         ? [
-            `zz_inserted AS (${insertPairs(detail, up, { where: `NOT EXISTS (SELECT FROM ${target(up)} AS zz_o WHERE ${isPair(up.target, 'zz_o', keyOf(source, quoteIdentifier(source.plan)))})`, rows: 'zz_rows', and: 'false' })} RETURNING 1)`,
+            `zz_inserted AS (${insertPairs(detail, up, { where: `NOT EXISTS (SELECT FROM ${target(up)} AS zz_o WHERE ${isPair(up.target, 'zz_o', keyOf(source, quoteIdentifier(source.plan)))})`, rows: 'zz_rows', and: 'false' })} RETURNING ${hashes})`,
             `zz_deleted AS (DELETE FROM ${target(up)} AS zz_t USING zz_differ AS zz_d WHERE NOT zz_d.zz_in_from AND zz_t.${marker} < 0 AND ${isPair(up.target, 'zz_t', chosen)}
-  AND NOT EXISTS (SELECT FROM ${quoteTable(source.shape.schema, source.table)} AS zz_s WHERE ${isPair(source, 'zz_s', chosen)}) RETURNING 1)`,
+  AND NOT EXISTS (SELECT FROM ${quoteTable(source.shape.schema, source.table)} AS zz_s WHERE ${isPair(source, 'zz_s', chosen)}) RETURNING ${goneHashes(up)})`,
           ]
         : []),
     ];
-    const counts = changes.map((change) => `(SELECT count(*) FROM ${change.slice(0, change.indexOf(' '))})`);
+    const changed = changes.map((change) => `SELECT zz_b, zz_a FROM ${change.slice(0, change.indexOf(' '))}`);
     return `WITH zz_differ AS MATERIALIZED (SELECT ${keys.join(', ')}, zz_in_from FROM ${from} WHERE ${range} AND ${differs} AND (${mendable}${missing})),
 zz_rows AS MATERIALIZED (SELECT ${alias}.* FROM ${quoteTable(source.shape.schema, source.table)} AS ${alias}
   WHERE ${range} AND EXISTS (SELECT FROM zz_differ AS zz_d WHERE zz_d.zz_in_from AND ${isPair(source, alias, chosen)}) FOR SHARE OF ${alias}),
 ${changes.join(',\n')}
-SELECT ${counts.join(' + ')} AS rows, NULL::bigint AS before_digest, NULL::bigint AS after_digest`;
+SELECT ${pairsDigested(seesOld)} FROM (${changed.join(' UNION ALL ')}) AS zz_written`;
   };
