@@ -3,7 +3,7 @@ import { forgetImages } from '../adapters/postgres/before-images.ts';
 import { Claims, type ClaimHolder, type TableClaim } from '../adapters/postgres/claims.ts';
 import type { Database } from '../adapters/postgres/database.ts';
 import type { BeginOutcome } from '../adapters/postgres/home-ledger.ts';
-import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
+import { upgradeLedger, upgradeOlderLedger } from '../adapters/postgres/ledger-schema.ts';
 import { StepLedger, type StepRecordState } from '../adapters/postgres/step-ledger.ts';
 import type { AuditEvent, EndStatus, Heartbeat, RunRef, Status } from '../messages/index.ts';
 import type { Plan, Risk } from '../plan/index.ts';
@@ -226,7 +226,10 @@ export function createLifecycle(deps: Deps) {
       databases?: string[];
     }): Promise<void> {
       if (input.state === 'completed')
-        for (const ledger of ledgersOf(input.databases ?? [])) await forgetImages(ledger, input.run);
+        for (const ledger of ledgersOf(input.databases ?? [])) {
+          await upgradeOlderLedger(ledger);
+          await forgetImages(ledger, input.run);
+        }
       await deps.home.record(input.run, input.events, null);
       await deps.home.end(input.run, input.state, input.status);
     },

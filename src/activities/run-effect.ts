@@ -9,6 +9,7 @@ import {
   type StepBlocked,
   SwitchbackError,
 } from '../messages/index.ts';
+import { upgradeOlderLedger } from '../adapters/postgres/ledger-schema.ts';
 import type { Kind } from '../plan/index.ts';
 import type { Deps } from './deps.ts';
 import { assertNoDrift } from './drift.ts';
@@ -29,6 +30,7 @@ export const runEffect =
     asActivity(deps, { run: input.run, phase: input.phase, step: input.step.id }, async (context) => {
       try {
         return await hidingStep(deps, input, async () => {
+          for (const name of databasesOf(input)) await upgradeOlderLedger(deps.databases.get(name));
           if (input.direction === 'up') await assertNoDrift(input, context);
           return effect[input.direction](input, context);
         });
@@ -37,6 +39,13 @@ export const runEffect =
         throw await counted(deps, input, error);
       }
     });
+
+/** Where the step's ledgers are. */
+const databasesOf = ({ step, of }: EffectInput): string[] => {
+  const { database, left, right } = step as Partial<Record<'database' | 'left' | 'right', unknown>>;
+  const named = [database, of?.database, ...[left, right].map((side) => (side as { database?: unknown })?.database)];
+  return [...new Set(named.filter((name) => typeof name === 'string'))];
+};
 
 /** What every long activity of ours is wrapped in. `step` names it in heartbeats; the phase is null before the first. */
 export async function asActivity<T>(

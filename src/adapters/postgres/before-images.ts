@@ -158,12 +158,22 @@ export async function retryImages(session: Queryable, owner: RangeOwner): Promis
   );
 }
 
-/** Deletes the images of all steps of a migration's version: it has completed, and nothing goes back any more. */
-export async function forgetImages(session: Queryable, run: RangeOwner['run']): Promise<void> {
-  await session.query('DELETE FROM switchback.before_images WHERE migration = $1 AND version <= $2', [
-    run.migration,
-    run.version,
-  ]);
+/** Chunks whose images are deleted at once. */
+const FORGOTTEN_AT_ONCE = 1_000;
+
+/**
+ * Deletes the images of all steps of a migration's version: it has completed, and nothing goes back any more. In
+ * portions, each of which counts: whoever is interrupted goes on from there.
+ */
+export async function forgetImages(database: Queryable, run: RangeOwner['run']): Promise<void> {
+  for (let deleted = FORGOTTEN_AT_ONCE; deleted === FORGOTTEN_AT_ONCE; ) {
+    const rows = await database.query(
+      `DELETE FROM switchback.before_images WHERE id IN (SELECT id FROM switchback.before_images
+         WHERE migration = $1 AND version <= $2 LIMIT ${FORGOTTEN_AT_ONCE}) RETURNING 1 AS deleted`,
+      [run.migration, run.version],
+    );
+    deleted = rows.length;
+  }
 }
 
 /** The rows of the image `$1`: its key as `zz_k1` …, before as `zz_o1` …, written as `zz_w1` …. */

@@ -352,3 +352,22 @@ export async function upgradeLedger(database: Database, options: { home: boolean
     }
   });
 }
+
+const current = new WeakMap<Database, Promise<void>>();
+/**
+ * Upgrades a target's ledger that an older version of the worker has made: a run that began under that goes on under this
+ * one. Where there is no ledger yet none is made. Looks once, for as long as the process lives.
+ */
+export function upgradeOlderLedger(database: Database): Promise<void> {
+  const known = current.get(database);
+  if (known !== undefined) return known;
+  const upgraded = (async () => {
+    const [ledger] = await database.query("SELECT to_regclass('switchback.upgrades') IS NOT NULL AS there");
+    if (ledger?.['there'] !== 't') return void current.delete(database);
+    const done = new Set((await database.query('SELECT name FROM switchback.upgrades')).map((row) => row['name']));
+    if (UPGRADES.target.some(({ name }) => !done.has(name))) await upgradeLedger(database, { home: false });
+  })();
+  current.set(database, upgraded);
+  upgraded.catch(() => current.delete(database));
+  return upgraded;
+}
