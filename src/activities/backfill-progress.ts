@@ -42,6 +42,11 @@ export class BackfillProgress {
     };
   }
 
+  /** While nothing may be done: what the last seconds were is no speed of now. */
+  standing(): Progress {
+    return { ...this.now(), perSecond: 0, etaSeconds: null };
+  }
+
   #done(): number {
     return [...this.#ranges.values()].reduce((sum, range) => sum + range.keysDone, 0);
   }

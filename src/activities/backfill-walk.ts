@@ -27,7 +27,11 @@ export async function walkAll(
   const open = ranges.filter((range) => range.open && isHeapRange(range) === inHeap);
   const workers = Math.min(Math.max(1, pacer.now().parallelism), open.length);
   const report = (note: string | null, blocked = false): void =>
-    context.report({ progress: progress.now(), note, ...(blocked && { blocked }) });
+    context.report({
+      progress: pacer.now().rest === Number.POSITIVE_INFINITY ? progress.standing() : progress.now(),
+      note,
+      ...(blocked && { blocked }),
+    });
   const paced = new PacedRanges(target, pacer, Math.max(1, workers));
   await paced.open();
   const over = new AbortController();

@@ -286,7 +286,7 @@ function tell(walk: PassWalk, how: { blocked?: true } = {}): void {
   const pace = paceOf(walk).note;
   const suspects = walk.suspects === 0 ? '' : `: ${counted(walk.suspects, 'row')} to look at again`;
   walk.context.report({
-    progress: walk.progress.now(),
+    progress: how.blocked === true ? walk.progress.standing() : walk.progress.now(),
     note: `${walk.note}${suspects}${pace === null ? '' : `, ${pace}`}`,
     ...how,
   });

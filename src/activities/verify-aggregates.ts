@@ -61,13 +61,15 @@ export function aggregateWords(
   showValues: boolean,
   mask: Mask,
 ): string {
-  const name = (['sum', 'count', 'min', 'max'] as const)
-    .flatMap((key) => (aggregate[key] === undefined ? [] : [`${key} of ${aggregate[key]}`]))
-    .join(', ');
+  const names = (['sum', 'count', 'min', 'max'] as const).flatMap((key) =>
+    aggregate[key] === undefined ? [] : [`${key} of ${aggregate[key]}`],
+  );
+  const name = names.join(' and ');
+  const verb = names.length === 1 ? 'differs' : 'differ';
   const figures = ({ left, right }: GroupDifference): string =>
     showValues ? ` (${figureWords(aggregate, left)}, not ${figureWords(aggregate, right)})` : '';
-  if (aggregate.by === undefined) return `${name} differs${shown.map(figures).join('')}`;
+  if (aggregate.by === undefined) return `${name} ${verb}${shown.map(figures).join('')}`;
   const keys = shown.map((difference) => `${mask.key([difference.group ?? 'NULL'])}${figures(difference)}`);
   const more = groups > shown.length ? ' …' : '';
-  return `${name} by ${aggregate.by} differs in ${groups.toLocaleString('en-US')} ${groups === 1 ? 'group' : 'groups'}: ${keys.join(', ')}${more}`;
+  return `${name} by ${aggregate.by} ${verb} in ${groups.toLocaleString('en-US')} ${groups === 1 ? 'group' : 'groups'}: ${keys.join(', ')}${more}`;
 }

@@ -152,7 +152,8 @@ class Walk {
 
   report(pace: Pace): void {
     const note = `pass ${this.#pass}: ${this.#differing} differ${pace.note === null ? '' : `, ${pace.note}`}`;
-    this.#context.report({ progress: this.#progress.now(), note });
+    const stands = pace.rest === Number.POSITIVE_INFINITY;
+    this.#context.report({ progress: stands ? this.#progress.standing() : this.#progress.now(), note });
   }
 
   /** Compares the next ranges; answers with the rows that it looked at. */

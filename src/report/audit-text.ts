@@ -86,10 +86,18 @@ const orNone = (lines: string[], none = 'none'): string[] => (lines.length === 0
 const leftOut = (number: number): string[] => (number === 0 ? [] : [`… ${counted(number, 'older one')} left out`]);
 const runWords = ({ version, epoch }: { version: number; epoch: number }): string => `v${version}/${epoch}`;
 
-const dataWords = (data: Record<string, unknown>): string =>
+/** What an event is about comes first, what was said of it last: it may be long, and have commas. */
+const FIRST = ['step', 'phase', 'gate', 'what', 'code'];
+const LAST = ['reason', 'comment', 'note', 'message'];
+const place = (key: string): number =>
+  FIRST.includes(key) ? FIRST.indexOf(key) - FIRST.length : LAST.indexOf(key) + 1;
+
+/** `step fill, note 120,000 rows changed`: what an event of the audit carries. */
+export const dataWords = (data: Record<string, unknown>): string =>
   oneLine(
     Object.entries(data)
       .filter(([, value]) => value !== null && value !== '' && value !== false)
+      .toSorted(([one], [other]) => place(one) - place(other))
       .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
       .join(', '),
   );

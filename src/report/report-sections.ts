@@ -1,5 +1,5 @@
 import { counted, isEnd, type Status } from '../messages/index.ts';
-import { digestWords, keyWords } from './audit-text.ts';
+import { dataWords, digestWords, keyWords } from './audit-text.ts';
 import { instant, progressWords, span } from './figures.ts';
 import { oneLine } from './plain-text.ts';
 import type { AuditFact, ReportFacts } from './report-facts.ts';
@@ -125,13 +125,8 @@ const failures = (facts: ReportFacts): Section => ({
   ]),
 });
 
-const detailOf = ({ data }: AuditFact): string =>
-  oneLine(
-    Object.entries(data)
-      .filter(([key, value]) => value !== null && value !== false && value !== '' && key !== 'digest')
-      .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
-      .join(', '),
-  );
+/** The plan’s digest has its line among the facts of the outcome. */
+const detailOf = ({ data }: AuditFact): string => dataWords({ ...data, digest: null });
 
 const decisions = ({ audit }: ReportFacts): Section => ({
   heading: 'Decisions',

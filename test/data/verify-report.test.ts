@@ -20,7 +20,7 @@ test('aggregates name the groups that differ before the rows are found', async (
     { sum: 'rate', min: 'rate_text', max: 'region', count: '*' },
   ];
   const step = room.verify({ expect: EXPECT, aggregates, onMismatch: 'fail' });
-  const words = 'sum of cents, count of cents by region differs in 2 groups: r1, NULL';
+  const words = 'sum of cents and count of cents by region differ in 2 groups: r1, NULL';
   await expect(verify.up(step, room.bench.context())).rejects.toMatchObject({
     code: 'VerifyMismatch',
     message: `3 of 300 rows differ from what step "check" expects: key 1, 4, 7; ${words}`,

@@ -54,10 +54,13 @@ export function stepSentence(step: Step, input: BlueprintInput): string {
       return `changes the schema of ${step.database}${how}${onTables(tables)}${held}`;
     }
     case 'dual-write':
+      if (step.from !== undefined && step.to !== undefined) return betweenTables(step, step.from, step.to);
       return `keeps ${list([...Object.keys(step.up), ...Object.keys(step.down ?? {})])}${onTables(tables)} in step by triggers, ${
         step.down === undefined ? 'from the old side to the new' : 'whichever side a service writes'
       }`;
     case 'backfill':
+      if (step.of !== undefined && tables.length > 1)
+        return `gives every row of ${tables[0]?.table} its pair in ${tables[1]?.table}, in chunks that steer to ${step.chunk.targetTime}${rateWords(step)}`;
       return `fills ${step.set === undefined ? 'the new columns' : list(Object.keys(step.set))}${onTables(tables)}, in chunks that steer to ${step.chunk.targetTime}${rateWords(step)}`;
     case 'verify':
       return `compares every row${onTables(tables)} while writes go on, and ${
@@ -88,6 +91,15 @@ export function stepSentence(step: Step, input: BlueprintInput): string {
   }
 }
 
+function betweenTables(
+  { up, down }: Extract<Step, { uses: 'dual-write' }>,
+  from: { table: string },
+  to: { table: string },
+): string {
+  const back = down === undefined ? '' : `, and ${list(Object.keys(down))} of ${from.table} after ${to.table}`;
+  return `keeps ${list(Object.keys(up))} of ${to.table} after ${from.table}${back}, row by row, by triggers`;
+}
+
 function rateWords({ throttle, parallelism }: Extract<Step, { uses: 'backfill' }>): string {
   const rate =
     throttle.maxRowsPerSecond === undefined ? '' : `, at most ${count(throttle.maxRowsPerSecond)} rows a second`;
@@ -111,7 +123,9 @@ export function undoSentence(step: Step, input: BlueprintInput): string | null {
       return told.length === 0 ? 'by what it changed in the catalog' : told.toReversed().join('; ');
     }
     case 'dual-write':
-      return 'triggers and marker are removed';
+      return step.from === undefined
+        ? 'triggers and marker are removed'
+        : 'triggers and markers are removed; the rows of both tables stay';
     case 'backfill':
       return step.preserve ? 'overwritten values are restored' : null;
     case 'move':
