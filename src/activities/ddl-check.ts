@@ -37,7 +37,7 @@ export function lookAtSteps(_: Deps, view: LiveView): void {
     const name = 'database' in placed.step ? (placed.step.database ?? '') : '';
     const database = databases.get(name);
     const before = facts.get(name);
-    if (placed.step.uses === 'dual-write' && before !== undefined) view.beforeDualWrites.set(placed.step.id, before);
+    if (before !== undefined) view.beforeSteps.set(placed.step.id, before);
     if (database !== undefined && before !== undefined) facts.set(name, factsAfter(placed, before, { view, database }));
   }
 }

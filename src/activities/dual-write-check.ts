@@ -50,7 +50,7 @@ async function lookAt(deps: Deps, view: LiveView, { placed, until }: Asked): Pro
   const { step } = placed;
   const known = view.databases.get(step.database);
   const before = known && relationOf(known.facts, step.schema, step.table ?? '');
-  const facts = view.beforeDualWrites.get(step.id);
+  const facts = view.beforeSteps.get(step.id);
   const after = facts && relationOf(facts, step.schema, step.table ?? '');
   // A table that the plan itself makes has no rows and no triggers of others.
   if (before === undefined || after === undefined || after.fresh) return;

@@ -7,6 +7,7 @@ import { lookAtDatabases } from './database-check.ts';
 import { lookAtSteps } from './ddl-check.ts';
 import type { Deps } from './deps.ts';
 import { lookAtDualWrites } from './dual-write-check.ts';
+import { lookAtExpressions } from './expression-check.ts';
 import { lookAtFlags } from './flag-check.ts';
 import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
@@ -22,6 +23,7 @@ const LOOKS: readonly Look[] = [
   lookAtDualWrites,
   lookAtTableSyncs,
   lookAtComparisons,
+  lookAtExpressions,
   lookAtSchemas,
   lookAtApprovers,
   lookAtFlags,
@@ -42,7 +44,7 @@ export function createLiveCheck(deps: Deps) {
       if (!checked.ok) throw asFailure(new PlanError(checked.problems));
       const { plan, claims, digest } = checked;
       const found: LiveCheck = { digest, problems: [], notes: [], databases: [], findings: [], schemas: {} };
-      const view: LiveView = { plan, claims, found, databases: new Map(), beforeDualWrites: new Map() };
+      const view: LiveView = { plan, claims, found, databases: new Map(), beforeSteps: new Map() };
       await hidingCheck(deps, plan, async () => {
         for (const look of LOOKS) await noting(found, () => look(deps, view));
       });

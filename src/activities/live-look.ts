@@ -11,8 +11,8 @@ export interface LiveView {
   found: LiveCheck;
   /** The databases that could be looked at, by name. */
   databases: Map<string, DatabaseView>;
-  /** The catalog as the steps before each `dual-write` step leave it, by the step. */
-  beforeDualWrites: Map<string, SchemaFacts>;
+  /** The catalog of its database as the steps before it leave it, by the step. */
+  beforeSteps: Map<string, SchemaFacts>;
 }
 export interface DatabaseView {
   /** The catalog before the plan's first step. */

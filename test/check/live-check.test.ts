@@ -287,6 +287,24 @@ describe('statements', () => {
   });
 });
 
+test('columns and expressions of backfills and comparisons are tried on the table as the steps before leave it', async () => {
+  const of = { ...on, table: 'users' } as const;
+  const { problems, notes } = await check([
+    { id: 'early', uses: 'backfill', ...of, set: { domain: 'mail' } },
+    ddl('columns', 'ALTER TABLE users ADD COLUMN domain text', { needs: ['early'] }),
+    { id: 'fill', uses: 'backfill', ...of, set: { domain: "split_part(mail, '@', 2)" }, needs: ['columns'] },
+    { id: 'compare', uses: 'verify', ...of, expect: { domain: "split_part(mail, '@', 2)" }, needs: ['fill'] },
+    { id: 'key', uses: 'backfill', ...of, set: { id: 'id + 1' }, needs: ['early'] },
+    { id: 'wrong', uses: 'verify', ...of, expect: { age: 'agee' } },
+  ]);
+  expect(problems).toEqual([
+    expect.stringMatching(/^one\/early: table "public"\."users" has no column "domain"; it has "id", "mail", "age"/),
+    expect.stringContaining('one/key: set.id: "id" is part of the key'),
+    expect.stringMatching(/^one\/wrong: expect\.age: .*column "agee" does not exist/),
+  ]);
+  expect(notes.filter((note) => note.startsWith('one/'))).toEqual([]);
+});
+
 test('a throttle by replica lag needs replicas in the configuration, of each database that the step works in', async () => {
   const fill = { uses: 'backfill', table: 'users', set: { age: '1' }, throttle: { maxReplicaLag: '2s' } } as const;
   const steps: Steps = [

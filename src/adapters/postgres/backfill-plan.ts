@@ -60,12 +60,7 @@ export async function planBackfill(
 ): Promise<BackfillPlan> {
   const shape = await readTableShape(session, wish.schema, wish.table);
   const key = await findKey(session, shape, wish.key);
-  for (const [column, expression] of Object.entries(wish.set)) {
-    assertWritable(columnOfTable(shape, column));
-    if (key?.some(({ name }) => name === column)) throw keyWritten(shape, column);
-    await referencedColumns(session, shape, expression, `set.${column}`);
-  }
-  if (wish.where !== null) await referencedColumns(session, shape, wish.where, 'where');
+  await assertSettable(session, shape, { ...wish, key });
   const row = { shape, set: wish.set, marker: wish.marker, where: wish.where };
   const how = {
     key: (key ?? []).map(({ name }) => name),
@@ -149,6 +144,23 @@ async function seesOld(session: Queryable, { oid }: TableShape, marker: string |
     [oid],
   );
   return row?.['triggered'] === 'f';
+}
+
+/**
+ * Tries the expressions of a backfill on its table, in a transaction. Throws `StatementFailed` where one is wrong, or a
+ * column is missing, isn't ours to write or part of the key.
+ */
+export async function assertSettable(
+  session: Queryable,
+  shape: TableShape,
+  { set, where, key }: Pick<BackfillWish, 'set' | 'where'> & { key: Key | null },
+): Promise<void> {
+  for (const [column, expression] of Object.entries(set)) {
+    assertWritable(columnOfTable(shape, column));
+    if (key?.some(({ name }) => name === column)) throw keyWritten(shape, column);
+    await referencedColumns(session, shape, expression, `set.${column}`);
+  }
+  if (where !== null) await referencedColumns(session, shape, where, 'where');
 }
 
 const revoke = (procedure: string): string =>
