@@ -1,4 +1,7 @@
 import { expect, test } from 'vitest';
+import { keyAfter, keyUpTo } from '../../src/adapters/postgres/range-key.ts';
+import { findTableSyncs } from '../../src/adapters/postgres/table-sync.ts';
+import { comparePairs } from '../../src/adapters/postgres/table-sync-verify.ts';
 import { filled, MERGE_STEP, MERGE_TABLES, refused, SPLIT_STEP, SPLIT_TABLES, syncHall } from './table-sync-room.ts';
 
 const hall = syncHall();
@@ -207,3 +210,62 @@ test('what can’t be kept in step is refused by name', async () => {
   await refusal(to('tidied'), 'trigger tidy on');
   await attempt({});
 });
+
+test.each([
+  ['serial_no', 'int'],
+  ['numeric(6)', 'numeric(9)'],
+  ['int', 'bigint'],
+  ['bigint', 'smallint'],
+])('keys of %s and %s are walked in one order: what differs is found wherever it is', async (old, young) => {
+  const room = await hall.room(
+    `CREATE DOMAIN serial_no AS int CHECK (VALUE > 0); CREATE TABLE events (id ${old} PRIMARY KEY, name text);
+     CREATE TABLE texts (event_id ${young} PRIMARY KEY, title text);
+     INSERT INTO events SELECT i, 'n' || i FROM generate_series(1, 1000) i; ANALYZE events`,
+  );
+  const sync = room.sync({
+    from: { table: 'events', key: 'id' },
+    to: { table: 'texts', key: 'event_id' },
+    up: { title: 'name' },
+    down: { name: 'title' },
+  });
+  await sync.up();
+  await sync.backfill({ chunk: { rows: 100, fixed: true } });
+  await room.query(
+    "ALTER TABLE %.texts DISABLE TRIGGER USER; UPDATE %.texts SET title = 'x' WHERE event_id IN (7, 999)",
+  );
+  await room.query('ALTER TABLE %.texts ENABLE TRIGGER USER');
+  await expect(sync.check({ onMismatch: 'fail', chunk: { rows: 100 } })).rejects.toMatchObject({
+    fields: { differing: 2, checked: 1_000 },
+  });
+});
+
+test.each([
+  ['int', 'bigint'],
+  ['bigint', 'int'],
+  ['bigint', 'bigint'],
+])(
+  'a piece of the walk over keys of %s and %s reads that piece of both tables, by their indexes',
+  async (old, young) => {
+    const rows = "SELECT i, 'n' || i FROM generate_series(1, 20000) i";
+    const room = await hall.room(
+      `CREATE TABLE events (id ${old} PRIMARY KEY, name text); CREATE TABLE texts (event_id ${young} PRIMARY KEY, title text);
+     INSERT INTO events ${rows}; INSERT INTO texts ${rows}`,
+    );
+    await room
+      .sync({ from: { table: 'events', key: 'id' }, to: { table: 'texts', key: 'event_id' }, up: { title: 'name' } })
+      .up();
+    await room.query('ANALYZE %.events; ANALYZE %.texts');
+    const plan = await room.database.transaction(async (session) => {
+      const [found] = await findTableSyncs(session, room.schema, 'events');
+      if (found === undefined) throw new Error('the triggers are not in force');
+      const { fromWithin, differs } = await comparePairs(session, found.detail);
+      const from = fromWithin?.((key, alias) =>
+        [keyAfter(key, alias, ['5000::bigint']), keyUpTo(key, alias, ['5100::bigint'])].join(' AND '),
+      );
+      return session.query(`EXPLAIN SELECT count(*) FILTER (WHERE ${differs}) FROM ${from}`);
+    });
+    const text = plan.map((row) => row['QUERY PLAN']).join('\n');
+    expect(text).not.toContain('Seq Scan');
+    expect(text.match(/Index Cond: .*5000/g)).toHaveLength(4);
+  },
+);

@@ -56,6 +56,8 @@ export interface SideShape extends SyncSide {
   pairKey: Key;
   /** Types without length or scale: what an assignment casts to before it applies them. */
   bases: ReadonlyMap<string, string>;
+  /** The same, and of domains what they are made of. */
+  roots: ReadonlyMap<string, string>;
   /** Collations, quoted and qualified, of the columns that have one. */
   collations: ReadonlyMap<string, string>;
   /** The stored columns behind each generated one that is read. */
@@ -68,7 +70,9 @@ export interface SyncShapes {
 }
 
 const BASES = `
-SELECT a.attname, format_type(a.atttypid, -1) AS base, quote_ident(n.nspname) || '.' || quote_ident(c.collname) AS collation
+SELECT a.attname, format_type(a.atttypid, -1) AS base,
+  (WITH RECURSIVE d (oid) AS (SELECT a.atttypid UNION ALL SELECT t.typbasetype FROM d JOIN pg_type t ON t.oid = d.oid AND t.typtype = 'd')
+    SELECT format_type(t.oid, -1) FROM d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd') AS root, quote_ident(n.nspname) || '.' || quote_ident(c.collname) AS collation
 FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped`;
 
@@ -105,6 +109,7 @@ async function readSide(session: Queryable, schema: string, side: SyncSide): Pro
     shape,
     pairKey: await pairKey(session, shape, side),
     bases: new Map(bases.map((row) => [row['attname'] ?? '', row['base'] ?? ''])),
+    roots: new Map(bases.map((row) => [row['attname'] ?? '', row['root'] ?? ''])),
     collations: new Map(
       bases.flatMap((row) => (row['collation'] == null ? [] : [[row['attname'] ?? '', row['collation']]])),
     ),
@@ -141,6 +146,21 @@ FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k (a
   JOIN pg_opclass c ON c.oid = i.indclass[k.ord - 1]
 WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND k.ord <= i.indnkeyatts AND a.attname = $2`;
 
+const WIDER = [
+  ['smallint', 'integer', 'bigint'],
+  ['real', 'double precision'],
+  ['name', 'character varying', 'text'],
+  ['date', 'timestamp without time zone', 'timestamp with time zone'],
+];
+/** Of a pair of key columns the type that holds the values of both in the order of both; null where there is none. */
+export function commonType(from: SideShape, to: SideShape, index: number): string | null {
+  const rootOf = ({ roots, pairKey: key }: SideShape): string => roots.get(key[index]?.name ?? '') ?? '';
+  const [type, other] = [rootOf(from), rootOf(to)];
+  if (type === other) return type;
+  const row = WIDER.find((types) => types.includes(type) && types.includes(other));
+  return row?.[Math.max(row.indexOf(type), row.indexOf(other))] ?? null;
+}
+
 /** Refuses pairs of key columns that are not compared alike: `=` between them would not be what either index means. */
 export async function assertComparable(session: Queryable, from: SideShape, to: SideShape): Promise<void> {
   if (from.key.length !== to.key.length) {
@@ -157,7 +177,7 @@ export async function assertComparable(session: Queryable, from: SideShape, to: 
       rows.map((row) => `${row['family']} ${row['collation']}`);
     const ours = ways(await session.query(FAMILIES, [from.shape.oid, column.name]));
     const theirs = ways(await session.query(FAMILIES, [to.shape.oid, other.name]));
-    if (ours.some((one) => theirs.includes(one))) continue;
+    if (commonType(from, to, index) !== null && ours.some((one) => theirs.includes(one))) continue;
     throw new SwitchbackError(
       'StatementFailed',
       `key column "${column.name}" of ${quoteTable(from.shape.schema, from.table)} (${column.type}) and "${other.name}" of ${quoteTable(to.shape.schema, to.table)} (${other.type}) are not compared alike`,

@@ -3,7 +3,14 @@ import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, keyOrder, keyText, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
 import { returnsOld } from './row-digest.ts';
-import { actualName, readSyncShapes, type SyncShapes, type TableSyncDetail, type Way } from './table-sync-shape.ts';
+import {
+  actualName,
+  commonType,
+  readSyncShapes,
+  type SyncShapes,
+  type TableSyncDetail,
+  type Way,
+} from './table-sync-shape.ts';
 import {
   emptiable,
   goneHashes,
@@ -20,7 +27,7 @@ import {
   written,
 } from './table-sync-sql.ts';
 import { type ComparedColumn, type Comparison, hasEquality } from './verify.ts';
-import type { RepairStatement } from './verify-repair.ts';
+import type { RangeOn, RepairStatement } from './verify-repair.ts';
 
 /**
  * Compares the rows of two tables that a dual write keeps in step, in one statement: what is missing on either side, and
@@ -36,16 +43,18 @@ export async function comparePairs(session: Queryable, detail: TableSyncDetail):
     ...(await comparedColumns(session, shapes.up, 'zz_derived')),
     ...(shapes.down === null ? [] : await comparedColumns(session, shapes.down, 'NOT zz_derived')),
   ];
-  const from = pairsOf(shapes);
+  const key = await walkedKey(session, shapes);
+  const pairs = (on?: RangeOn): string => pairsOf(shapes, key, on);
   const differs = `(${whatDiffers(shapes, columns)})`;
   return {
     shape: source.shape,
-    key: await walkedKey(session, shapes),
-    from,
+    key,
+    from: pairs(),
+    fromWithin: pairs,
     asked: 'true',
     differs,
     columns: columns.map((column) => ({ ...column, counts: `zz_in_from AND zz_in_to AND ${column.counts}` })),
-    repair: repairPairs(shapes, { from, differs, seesOld: await returnsOld(session) }),
+    repair: repairPairs(shapes, { pairs, differs, seesOld: await returnsOld(session) }),
     unrepaired:
       'rows of the old table that a client changed past the triggers, and rows of the new table that its clients wrote and whose old row is missing, are not repaired: that would lose what they wrote',
     uppers: (queryable, places) => withLast(queryable, shapes, places),
@@ -69,27 +78,21 @@ async function walkedKey(session: Queryable, { up }: Pick<SyncShapes, 'up'>): Pr
   return first === undefined ? pairKey : [first, ...others];
 }
 
-const INTEGERS = ['smallint', 'integer', 'bigint'];
-/** Of each pair of key columns the type that holds the values of both. */
 const keyTypes = ({ source, target: to }: Way): string[] =>
-  source.pairKey.map(({ type }, index) => {
-    const other = to.pairKey[index]?.type ?? type;
-    if (type === other) return type;
-    const rank = Math.max(INTEGERS.indexOf(type), INTEGERS.indexOf(other));
-    return INTEGERS[rank] ?? 'text';
+  source.pairKey.map(({ type }, index) => commonType(source, to, index) ?? type);
+/** The walked key by the names of the new table. */
+function ofTarget(walked: Key, { source, target: to }: Way): Key {
+  const [first, ...others] = walked.map((column) => {
+    const own = to.pairKey[source.pairKey.findIndex(({ name }) => name === column.name)];
+    return { ...column, name: own?.name ?? column.name, collation: own?.collation ?? null };
   });
+  return first === undefined ? walked : [first, ...others];
+}
 
 /** Rows of the new table may lie beyond the last one of the old table: the walk must reach them too. */
 async function withLast(session: Queryable, { up }: SyncShapes, places: readonly Place[]): Promise<Place[]> {
   const place = places.at(-1) ?? null;
-  const walked = await walkedKey(session, { up });
-  const pairs = up.source.pairKey;
-  const [first, ...others] = walked.map((column) => ({
-    ...column,
-    name: up.target.pairKey[pairs.findIndex(({ name }) => name === column.name)]?.name ?? column.name,
-  }));
-  if (first === undefined) return [...places];
-  const key: Key = [first, ...others];
+  const key = ofTarget(await walkedKey(session, { up }), up);
   const named = (values: readonly string[]): string =>
     values.map((value, index) => `${value} AS ${quoteIdentifier(key[index]?.name ?? '')}`).join(', ');
   const own = `SELECT ${named(key.map(({ name, type }) => `t.${quoteIdentifier(name)}::${type}`))} FROM ${target(up)} t ORDER BY ${keyOrder(key, 't', 'backward')} LIMIT 1`;
@@ -103,7 +106,7 @@ async function withLast(session: Queryable, { up }: SyncShapes, places: readonly
 }
 
 /** One side's rows: key, marker, the columns that the other side derives, and what this side gives for the other. */
-function sideRows(shapes: SyncShapes, side: 'from' | 'to'): string {
+function sideRows(shapes: SyncShapes, side: 'from' | 'to', within: (alias: string) => string): string {
   const { detail, up, down } = shapes;
   const own = side === 'from' ? up.source : up.target;
   const gives = side === 'from' ? up : down;
@@ -115,18 +118,22 @@ function sideRows(shapes: SyncShapes, side: 'from' | 'to'): string {
     ...(gives === null ? [] : storedValues(gives).map((value, index) => `${value} AS zz_gives_${index + 1}`)),
     ...(takes === null ? [] : written(takes).map((name, index) => `${alias}.${name} AS zz_has_${index + 1}`)),
   ];
-  return `(SELECT ${columns.join(', ')} FROM ${rowsOf(own)})`;
+  return `(SELECT ${columns.join(', ')} FROM ${rowsOf(own)} WHERE ${within(alias)})`;
 }
 
 const numbers = (expressions: object | null | undefined): number[] =>
   Object.keys(expressions ?? {}).map((_, index) => index + 1);
 
-/** All pairs and all rows without one, under the old table's name and its key's. */
-function pairsOf(shapes: SyncShapes): string {
+/**
+ * All pairs and all rows without one, under the old table's name and its key's; those of a range where `on` is given. Both
+ * tables get its condition, on columns as they are: Postgres carries it neither over a join nor through a cast.
+ */
+function pairsOf(shapes: SyncShapes, walked: Key, on: RangeOn = () => 'true'): string {
   const { up, down } = shapes;
   const keys = up.source.pairKey;
-  const on = keys.map((_, index) => index + 1);
-  const join = on.map((n) => `zz_t.zz_key_${n} = zz_f.zz_key_${n}`).join(' AND ');
+  const join = numbers(keys)
+    .map((n) => `zz_t.zz_key_${n} = zz_f.zz_key_${n}`)
+    .join(' AND ');
   const types = keyTypes(up);
   const columns = (inFrom: boolean): string =>
     [
@@ -148,7 +155,8 @@ function pairsOf(shapes: SyncShapes): string {
         `zz_t.zz_gives_${n} AS zz_down_gives_${n}`,
       ]),
     ].join(', ');
-  const [old, young] = [sideRows(shapes, 'from'), sideRows(shapes, 'to')];
+  const old = sideRows(shapes, 'from', (alias) => on(walked, alias));
+  const young = sideRows(shapes, 'to', (alias) => on(ofTarget(walked, up), alias));
   return `(SELECT ${columns(true)} FROM ${old} AS zz_f LEFT JOIN ${young} AS zz_t ON ${join}
 UNION ALL
 SELECT ${columns(false)} FROM ${young} AS zz_t LEFT JOIN ${old} AS zz_f ON ${join} WHERE zz_f.zz_key_1 IS NULL) AS ${quoteIdentifier(up.source.shape.table)}`;
@@ -202,9 +210,9 @@ function onlyFrom({ ownership }: TableSyncDetail, down: Way | null): string {
 const repairPairs =
   (
     shapes: SyncShapes,
-    { from, differs, seesOld }: { from: string; differs: string; seesOld: boolean },
+    { pairs, differs, seesOld }: { pairs: (on: RangeOn) => string; differs: string; seesOld: boolean },
   ): RepairStatement =>
-  (range) => {
+  (range, _differs, on) => {
     const { detail, up, down } = shapes;
     const { source } = up;
     const alias = quoteIdentifier(source.shape.table);
@@ -227,13 +235,13 @@ const repairPairs =
       ...(up.follows
         ? [
             `zz_inserted AS (${insertPairs(detail, up, { where: `NOT EXISTS (SELECT FROM ${target(up)} AS zz_o WHERE ${isPair(up.target, 'zz_o', keyOf(source, quoteIdentifier(source.plan)))})`, rows: 'zz_rows', and: 'false' })} RETURNING ${hashes})`,
-            `zz_deleted AS (DELETE FROM ${target(up)} AS zz_t USING zz_differ AS zz_d WHERE NOT zz_d.zz_in_from AND zz_t.${marker} < 0 AND ${isPair(up.target, 'zz_t', chosen)}
+            `zz_deleted AS (DELETE FROM ${target(up)} AS zz_t USING zz_differ AS zz_d WHERE NOT zz_d.zz_in_from AND zz_t.${marker} < 0 AND zz_t.${marker} = zz_d.zz_to_clock AND ${isPair(up.target, 'zz_t', chosen)}
   AND NOT EXISTS (SELECT FROM ${quoteTable(source.shape.schema, source.table)} AS zz_s WHERE ${isPair(source, 'zz_s', chosen)}) RETURNING ${goneHashes(up)})`,
           ]
         : []),
     ];
     const changed = changes.map((change) => `SELECT zz_b, zz_a FROM ${change.slice(0, change.indexOf(' '))}`);
-    return `WITH zz_differ AS MATERIALIZED (SELECT ${keys.join(', ')}, zz_in_from FROM ${from} WHERE ${range} AND ${differs} AND (${mendable}${missing})),
+    return `WITH zz_differ AS MATERIALIZED (SELECT ${keys.join(', ')}, zz_in_from, zz_to_clock FROM ${pairs(on)} WHERE ${range} AND ${differs} AND (${mendable}${missing})),
 zz_rows AS MATERIALIZED (SELECT ${alias}.* FROM ${quoteTable(source.shape.schema, source.table)} AS ${alias}
   WHERE ${range} AND EXISTS (SELECT FROM zz_differ AS zz_d WHERE zz_d.zz_in_from AND ${isPair(source, alias, chosen)}) FOR SHARE OF ${alias}),
 ${changes.join(',\n')}

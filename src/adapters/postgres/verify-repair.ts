@@ -7,7 +7,10 @@ import type { TableShape } from './table-shape.ts';
  * Writes the statement that mends rows of a range, a condition on the table by its own name, of which `differs` is true. It answers with one row:
  * `rows` (how many were mended), `before_digest` and `after_digest` (see `rowHash`; null for none), all bigint.
  */
-export type RepairStatement = (range: string, differs: string) => string;
+export type RepairStatement = (range: string, differs: string, on: RangeOn) => string;
+
+/** The condition of a range over the columns of a key, of the row that `alias` names. */
+export type RangeOn = (key: Key, alias: string) => string;
 
 export interface Repaired {
   rows: number;

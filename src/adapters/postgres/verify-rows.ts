@@ -6,7 +6,7 @@ import { keyAfter, keyText, keyUpTo, keyValues } from './range-key.ts';
 import type { Place, RangeOwner, RangeRow } from './range-ledger.ts';
 import { searchPath } from './table-expressions.ts';
 import type { Comparison } from './verify.ts';
-import type { Repaired } from './verify-repair.ts';
+import type { RangeOn, Repaired } from './verify-repair.ts';
 
 /** After the place `lower` up to `upper`; null: from the first row, and to the last. */
 export interface Between {
@@ -62,7 +62,8 @@ export async function countDiffering(
 }
 
 async function counted(session: Queryable, comparison: Comparison, within: Bounds): Promise<RowsFound> {
-  const { from, asked, differs } = comparison;
+  const { asked, differs } = comparison;
+  const from = fromOf(comparison, within);
   const [row] = await session.query(
     `SELECT count(*) AS checked, count(*) FILTER (WHERE ${differs}) AS differing FROM ${from} WHERE ${within.sql} AND ${asked}`,
     within.values,
@@ -95,23 +96,29 @@ export async function compareChunk(
 
 interface Bounds {
   sql: string;
+  on: RangeOn;
   values: (Place | null)[];
 }
 
 function boundsOf({ key, shape }: Comparison, { lower, upper }: Between): Bounds {
-  if (key === null || upper === null) return { sql: 'true', values: [] };
-  const alias = quoteIdentifier(shape.table);
-  const upTo = keyUpTo(key, alias, keyValues(key, '$1::text[]'));
-  if (lower === null) return { sql: upTo, values: [upper] };
-  return { sql: `${keyAfter(key, alias, keyValues(key, '$2::text[]'))} AND ${upTo}`, values: [upper, lower] };
+  if (key === null || upper === null) return { sql: 'true', on: () => 'true', values: [] };
+  const on: RangeOn = (of, alias) => {
+    const upTo = keyUpTo(of, alias, keyValues(of, '$1::text[]'));
+    return lower === null ? upTo : `${keyAfter(of, alias, keyValues(of, '$2::text[]'))} AND ${upTo}`;
+  };
+  return { sql: on(key, quoteIdentifier(shape.table)), on, values: lower === null ? [upper] : [upper, lower] };
 }
+
+const fromOf = ({ from, fromWithin }: Comparison, { on }: Bounds): string => fromWithin?.(on) ?? from;
 
 async function sampleOf(
   session: Queryable,
-  { key, shape, from, asked, differs, columns }: Comparison,
+  comparison: Comparison,
   within: Bounds,
   showValues: boolean,
 ): Promise<SampleRow[]> {
+  const { key, shape, asked, differs, columns } = comparison;
+  const from = fromOf(comparison, within);
   const place = key === null ? 'ARRAY[]::text[]' : keyText(key, quoteIdentifier(shape.table));
   if (key === null && !showValues) return [];
   const values = columns.map(
@@ -144,7 +151,7 @@ async function repairRows(session: Queryable, { repair, differs }: Comparison, w
   if (repair === null) return NOTHING;
   await session.query('SAVEPOINT zz_repair');
   try {
-    const [row] = await session.query(repair(within.sql, differs), within.values);
+    const [row] = await session.query(repair(within.sql, differs, within.on), within.values);
     await session.query('RELEASE SAVEPOINT zz_repair');
     return {
       rows: Number(row?.['rows']),

@@ -8,7 +8,7 @@ import type { Place } from './range-ledger.ts';
 import { OURS } from './retire-readers.ts';
 import { inSavepoint, referencedColumns } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
-import { repairInPlace, type RepairStatement } from './verify-repair.ts';
+import { type RangeOn, repairInPlace, type RepairStatement } from './verify-repair.ts';
 
 /**
  * What it takes to compare the rows of a table with what they should hold, in place: one statement sees the row and
@@ -22,6 +22,10 @@ export interface Comparison {
   key: Key | null;
   /** What to select from; its alias is the table's name, its columns have the plan's names too. */
   from: string;
+  /**
+   * The same with a range's condition inside, where Postgres couldn't bring it to every index by itself.
+   */
+  fromWithin?(on: RangeOn): string;
   /** True for rows that the plan asks for. */
   asked: string;
   /** True for rows that differ. */
