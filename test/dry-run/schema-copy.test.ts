@@ -89,3 +89,15 @@ test('what can not be made is told by name', async () => {
   expect(missing).toContain('view "public.ids" is not in the copy');
   expect(missing.at(-1)).toContain('refused: ');
 });
+
+test('triggers of dual writes that are in force are counted: their functions are not copied', async () => {
+  const [original, copy] = [await emptyDatabase(), await emptyDatabase()];
+  await original.query(
+    `CREATE SCHEMA switchback; CREATE TABLE public.users (id int PRIMARY KEY);
+     CREATE FUNCTION switchback.sync() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+     CREATE TRIGGER zz_ours BEFORE INSERT ON public.users FOR EACH ROW EXECUTE FUNCTION switchback.sync()`,
+  );
+  const snapshot = await original.session((session) => catalogSnapshot(session));
+  const { missing } = await copy.session((session) => copySchema(snapshot, session));
+  expect(missing).toEqual(['1 trigger of dual writes that are in force']);
+});

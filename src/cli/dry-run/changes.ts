@@ -7,7 +7,10 @@ export function changesInWords(before: CatalogSnapshot, after: CatalogSnapshot):
   return [
     ...topLevel(created).map((object) => `+ ${describeObject(object)}${details(object)}`),
     ...topLevel(dropped).map((object) => `- ${describeObject(object)}`),
-    ...renamed.map((change) => `~ ${describeObject(change.before)} is now "${change.after.name}"`),
+    // The parts of a table that has another name keep theirs.
+    ...renamed
+      .filter(({ before: was, after: is }) => was.name !== is.name)
+      .map((change) => `~ ${describeObject(change.before)} is now "${change.after.name}"`),
     ...changed.map((change) => {
       const values = changedProperties(change).map(
         (name) => `${name} ${shown(change.before.properties[name])} → ${shown(change.after.properties[name])}`,
