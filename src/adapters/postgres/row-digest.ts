@@ -41,7 +41,8 @@ export function returning(
 export const DIGESTED = 'count(*) AS rows, bit_xor(zz_b) AS before_digest, bit_xor(zz_a) AS after_digest';
 
 function hashOf(type: string, value: string, seed: string | number): string {
-  if (/^(smallint|integer|bigint)$/.test(type)) return `hashint8extended(${value}, ${seed})`;
+  // The value is mixed into the seed, because the function folds 64 bits into 32: 1 and 2³² would be the same.
+  if (/^(smallint|integer|bigint)$/.test(type)) return `hashint8extended(${value}, ${value}::bigint # ${seed})`;
   if (type === 'uuid') return `uuid_hash_extended(${value}, ${seed})`;
   return `hashtextextended(${value}::text COLLATE "C", ${seed})`;
 }
