@@ -103,5 +103,17 @@ function ofFindings(step: DraftStep, here: StepsById, draft: Draft, everywhere: 
   if (target.phase === step.phase && !needsClosure(step, here).has(of)) {
     return [invalid(path, `step "${of}" is in the same phase and may not be done yet; add \`needs: [${of}]\``)];
   }
-  return [];
+  return target.raw['from'] === undefined ? [] : pairsFindings(step, of);
+}
+
+/** What a dual write between two tables has no use for: the old table’s rows are not written, and pairs are no groups. */
+const NOT_OF_PAIRS = { backfill: ['preserve'], verify: ['aggregates'] } as const;
+
+function pairsFindings(step: DraftStep, of: string): Finding[] {
+  const names = step.uses === 'backfill' || step.uses === 'verify' ? NOT_OF_PAIRS[step.uses] : [];
+  return names
+    .filter((name) => step.raw[name] !== undefined && step.raw[name] !== false)
+    .map((name) =>
+      invalid([...step.path, name], `step "${of}" is between two tables, where \`${name}\` is not supported`),
+    );
 }
