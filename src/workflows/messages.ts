@@ -17,6 +17,7 @@ import {
   readThrottle,
   STEP_BLOCKED_SIGNAL,
   type StepBlocked,
+  type StepState,
   type Throttle,
 } from '../messages/index.ts';
 import type { Kind } from '../plan/index.ts';
@@ -159,7 +160,15 @@ function applyThrottle(run: Run, throttle: Throttle): Receipt {
   }
   run.event('throttled', by, { step: throttle.step, rowsPerSecond, parallelism, gentle, full });
   if (step.state === 'running') run.interrupt(throttle.step);
-  return { accepted: true, reason: `${throttle.step} goes on with the new setting` };
+  return { accepted: true, reason: `${throttle.step} ${paceWords(step.state)}` };
+}
+
+/** What becomes of a new setting. */
+function paceWords(state: StepState): string {
+  if (state === 'pending' || state === 'waiting') return 'will begin with the new setting';
+  return state === 'running' || state === 'held'
+    ? 'goes on with the new setting'
+    : `is ${state}: the new setting changes nothing`;
 }
 
 /** Kinds that go at a pace; the others have none that could be changed. */
