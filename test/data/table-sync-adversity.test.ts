@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { ddl } from '../../src/activities/ddl.ts';
+import { dualWrite } from '../../src/activities/dual-write.ts';
+import { verify } from '../../src/activities/verify.ts';
 import { returnsOld } from '../../src/adapters/postgres/row-digest.ts';
 import { pairChunk } from '../../src/adapters/postgres/table-sync-backfill.ts';
 import { readSyncShapes, type TableSyncDetail } from '../../src/adapters/postgres/table-sync-shape.ts';
@@ -156,4 +158,55 @@ test('a chunk of a merge finds its pairs by their index, however large the new t
   });
   expect(plan).toMatch(/Index Scan using users_pkey on users/);
   expect(plan).toMatch(/Index Cond: \(id = /);
+});
+
+test('nobody writes past it: neither repairs of other steps, nor another dual write; a table that leaves its schema stays', async () => {
+  const room = await hall.room(
+    `${SPLIT_TABLES}; ${filled(20)}; CREATE TABLE truth (user_id bigint PRIMARY KEY, theme text); INSERT INTO truth VALUES (1, 'dark')`,
+  );
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  await sync.backfill();
+  const bench = hall.bench();
+  const at = { database: 'app', schema: room.schema };
+  const expected = stepKinds.verify.parse({
+    ...{ id: 'expected', uses: 'verify', ...at, table: 'profiles' },
+    ...{ expect: { place: "'X'" }, onMismatch: 'repair' },
+  });
+  await expect(verify.up(bench.input(expected, { run: sync.run }), bench.context())).rejects.toMatchObject({
+    fields: { differing: 20 },
+    hint: expect.stringContaining('column "place" is kept in step by the dual write "sync"'),
+  });
+  // The right side's rows come and go with the users: a repair would delete those that the left side lacks.
+  const across = stepKinds.verify.parse({
+    ...{ id: 'across', uses: 'verify', settle: '50ms', onMismatch: 'repair' },
+    left: { ...at, table: 'truth', columns: ['theme'] },
+    right: { ...at, table: 'profiles', columns: ['theme'] },
+  });
+  await expect(verify.up(bench.input(across, { run: sync.run }), bench.context())).rejects.toMatchObject({
+    code: 'VerifyMismatch',
+    fields: { differing: 20 },
+    hint: expect.stringContaining('"theme" of the right side is kept in step by a dual write'),
+  });
+  expect(await room.value("SELECT count(*) FROM %.users WHERE bio IS NULL OR city = 'x'")).toBe('0');
+  expect(await room.value("SELECT count(*) FROM %.profiles WHERE theme = 'light'")).toBe('20');
+  const another = stepKinds['dual-write'].parse({
+    ...{ id: 'another', uses: 'dual-write', ...at, table: 'profiles' },
+    up: { place: 'upper(theme)' },
+  });
+  await expect(dualWrite.up(bench.input(another, { run: sync.run }), bench.context())).rejects.toEqual(
+    refused('column "place"'),
+  );
+  await room.query(`CREATE SCHEMA ${room.schema}_away`);
+  const away = stepKinds.ddl.parse({
+    ...{ id: 'away', uses: 'ddl', ...at },
+    up: `ALTER TABLE profiles SET SCHEMA ${room.schema}_away`,
+    down: 'SELECT 1',
+    allow: [{ rule: 'set-schema-under-readers', reason: 'nobody reads it' }],
+  });
+  await expect(ddl.up(bench.input(away, { run: sync.run }), bench.context())).rejects.toEqual(
+    refused('renames a table whose columns step "sync"'),
+  );
+  await room.query("UPDATE %.users SET bio = 'still there' WHERE id = 1");
+  expect(await room.value('SELECT about FROM %.profiles WHERE user_id = 1')).toBe('still there');
 });

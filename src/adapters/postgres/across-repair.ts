@@ -3,11 +3,11 @@ import { atPlaces, type Both, hashesAt } from './across-read.ts';
 import type { Pair, Side } from './across-side.ts';
 import type { Queryable, Value } from './database.ts';
 import { PostgresError } from './database-error.ts';
-import { findDualWrites } from './dual-write.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { keyIs, keyValues } from './range-key.ts';
 import type { Place } from './range-ledger.ts';
 import { assertWritable, columnOfTable } from './table-shape.ts';
+import { inStep } from './table-sync.ts';
 
 /** A row that was confirmed to differ: its hash on either side, null where it isn't there. */
 export interface Difference {
@@ -46,14 +46,15 @@ export function assertRepairable({ right }: Pair, step: string): void {
   }
 }
 
-/** Columns of the right side that a dual write keeps in step: it would carry a repair on to its other side. */
+/**
+ * Columns of the right side that a dual write keeps in step: it would carry a repair on to its other side. One between two
+ * tables would also make and delete rows of the other table: then all columns count.
+ */
 export async function syncedColumns(session: Queryable, { right }: Pair): Promise<string[]> {
   const { schema, table } = right.shape;
-  const synced = (await findDualWrites(session, schema, table)).flatMap(({ detail }) => [
-    ...Object.keys(detail.up),
-    ...Object.keys(detail.down ?? {}),
-  ]);
-  return right.columns.flatMap(({ column }) => (column !== null && synced.includes(column) ? [column] : []));
+  const writes = await inStep(session, schema, table);
+  const synced = (column: string): boolean => writes.some((one) => one.between || one.writes.includes(column));
+  return right.columns.flatMap(({ column }) => (column !== null && synced(column) ? [column] : []));
 }
 
 /** Whether a row that goes would take rows of other tables along, or change them. */

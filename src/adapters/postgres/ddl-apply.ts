@@ -24,6 +24,7 @@ import { applyIndexBuild } from './index-build.ts';
 import { applyIndexDrop } from './index-drop.ts';
 import { climbInSession, ConcurrentChange } from './lock-ladder.ts';
 import { lockFirst, takesOtherOrder } from './lock-order.ts';
+import { findTableSyncs } from './table-sync.ts';
 import { followColumn, renameTableInSyncs } from './table-sync-follow.ts';
 
 /**
@@ -86,7 +87,9 @@ async function followRenames(
     if (before.kind !== 'table') continue;
     if (before.schema === after.schema)
       await renameTableInSyncs(transaction, before.schema, { from: before.name, to: after.name });
-    const [first] = await dualWritesInWords(transaction, before.schema, before.name);
+    const [moved] = before.schema === after.schema ? [] : await findTableSyncs(transaction, before.schema, before.name);
+    const [own] = await dualWritesInWords(transaction, before.schema, before.name);
+    const first = moved === undefined ? own : `step "${moved.step}" of migration "${moved.run.migration}"`;
     if (first === undefined) continue;
     throw new SwitchbackError(
       'StatementFailed',

@@ -1,13 +1,14 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
-import { findDualWrites, touchedBy, writtenBy } from './dual-write.ts';
+import { touchedBy, writtenBy } from './dual-write.ts';
 import { type DualWriteDetail, dollarQuote } from './dual-write-function.ts';
 import { FAMILY } from './dual-write-table.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { namesWord } from './retire-references.ts';
 import { inSavepoint, refused, searchPath } from './table-expressions.ts';
 import { assertWritable, columnOfTable, type TableShape } from './table-shape.ts';
+import { inStep } from './table-sync.ts';
 
 /**
  * Refuses, by name, what can't be kept in step. `session` must be in a transaction, which keeps nothing of it. Throws
@@ -74,11 +75,10 @@ async function refusePlace(session: Queryable, shape: TableShape, detail: DualWr
  * not see what the other one made of the row. Columns that both only read are no trouble.
  */
 async function refuseOverlap(session: Queryable, detail: DualWriteDetail): Promise<void> {
-  for (const { run, step, detail: other } of await findDualWrites(session, detail.schema, detail.table)) {
-    const today = (names: string[]): string[] => names.map((name) => other.renamed[name] ?? name);
+  for (const { run, step, writes, touches } of await inStep(session, detail.schema, detail.table)) {
     const shared =
-      writtenBy(detail).find((name) => today(touchedBy(other)).includes(name)) ??
-      touchedBy(detail).find((name) => today(writtenBy(other)).includes(name));
+      writtenBy(detail).find((name) => touches.includes(name)) ??
+      touchedBy(detail).find((name) => writes.includes(name));
     if (shared === undefined) continue;
     throw new SwitchbackError(
       'StatementFailed',

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
-import { findDualWrites } from './dual-write.ts';
+import { findDualWrites, touchedBy, writtenBy } from './dual-write.ts';
 import { dollarQuote } from './dual-write-function.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
 import { areImmutable, referencedColumns } from './table-expressions.ts';
@@ -179,6 +179,32 @@ export async function findTableSyncs(
   }));
 }
 
+export interface InStep {
+  run: Omit<RunRef, 'digest' | 'generation'>;
+  step: string;
+  /** Columns of the table that it writes, by today's names. */
+  writes: string[];
+  /** Those that another dual write may not write: what it reads too, but for rows of two tables, which are read when made. */
+  touches: string[];
+  /** Whether rows come and go with those of another table. */
+  between: boolean;
+}
+/** What dual writes, of one table or between two, keep in step in a table. */
+export async function inStep(session: Queryable, schema: string, table: string): Promise<InStep[]> {
+  const own = await findDualWrites(session, schema, table);
+  const between = await findTableSyncs(session, schema, table);
+  return [
+    ...own.map(({ run, step, detail }) => {
+      const today = (names: string[]): string[] => names.map((name) => detail.renamed[name] ?? name);
+      return { run, step, writes: today(writtenBy(detail)), touches: today(touchedBy(detail)), between: false };
+    }),
+    ...between.map(({ run, step, detail }) => {
+      const writes = writesIn(detail, table);
+      return { run, step, writes, touches: writes, between: true };
+    }),
+  ];
+}
+
 /** What a dual write writes in each table, by today's names. */
 function writesIn(detail: TableSyncDetail, table: string): string[] {
   const of = (side: SyncSide, expressions: object | null): string[] =>
@@ -190,20 +216,8 @@ function writesIn(detail: TableSyncDetail, table: string): string[] {
 async function refuseOverlap(session: Queryable, detail: TableSyncDetail): Promise<void> {
   for (const { table } of [detail.from, detail.to]) {
     const ours = writesIn(detail, table);
-    const others = [
-      ...(await findTableSyncs(session, detail.schema, table)).map(({ run, step, detail: other }) => ({
-        run,
-        step,
-        names: writesIn(other, table),
-      })),
-      ...(await findDualWrites(session, detail.schema, table)).map(({ run, step, detail: other }) => ({
-        run,
-        step,
-        names: [...Object.keys(other.up), ...Object.keys(other.down ?? {})].map((name) => other.renamed[name] ?? name),
-      })),
-    ];
-    for (const { run, step, names } of others) {
-      const shared = ours.find((name) => names.includes(name));
+    for (const { run, step, writes } of await inStep(session, detail.schema, table)) {
+      const shared = ours.find((name) => writes.includes(name));
       if (shared === undefined) continue;
       throw new SwitchbackError(
         'StatementFailed',

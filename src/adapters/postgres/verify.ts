@@ -1,6 +1,5 @@
 import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
-import { findDualWrites } from './dual-write.ts';
 import type { DualWriteDetail } from './dual-write-function.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
@@ -8,6 +7,7 @@ import type { Place } from './range-ledger.ts';
 import { OURS } from './retire-readers.ts';
 import { inSavepoint, referencedColumns } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
+import { inStep } from './table-sync.ts';
 import { type RangeOn, repairInPlace, type RepairStatement } from './verify-repair.ts';
 
 /**
@@ -172,9 +172,8 @@ export async function compareWithExpressions(
 
 /** Why an expression may not be assigned to these columns; null: it may. */
 async function keptFromRepair(session: Queryable, shape: TableShape, names: readonly string[]): Promise<string | null> {
-  for (const { step, detail } of await findDualWrites(session, shape.schema, shape.table)) {
-    const synced = [...Object.keys(detail.up), ...Object.keys(detail.down ?? {})];
-    const column = names.find((name) => synced.includes(name));
+  for (const { step, writes } of await inStep(session, shape.schema, shape.table)) {
+    const column = names.find((name) => writes.includes(name));
     if (column !== undefined)
       return `column ${quoteIdentifier(column)} is kept in step by the dual write "${step}": a repair by an expression would be taken for a client's write and overwrite the other side, which may hold more; let a verify step \`of: ${step}\` repair it`;
   }
