@@ -1,10 +1,12 @@
 import {
   type AuditedRow,
   type AuditedTable,
+  clocksOf,
   imagesOf,
   linesCovering,
   locate,
   markerOf,
+  type PairClocks,
   rescuedOf,
   rowOfKey,
   rowsOfHash,
@@ -20,6 +22,8 @@ import { showKey } from '../adapters/postgres/hidden-values.ts';
 import { quoteTable } from '../adapters/postgres/identifier.ts';
 import { isKeyHash } from '../adapters/postgres/key-hash.ts';
 import { instantOf, type LineageLine, linesOfTables } from '../adapters/postgres/lineage-read.ts';
+import { findTableSyncs } from '../adapters/postgres/table-sync.ts';
+import type { TableSyncDetail } from '../adapters/postgres/table-sync-shape.ts';
 import { type RowAudit, type RowQuestion, SwitchbackError } from '../messages/index.ts';
 import { type AuditView, shown } from './audit-view.ts';
 
@@ -137,6 +141,19 @@ const MARKERS: Readonly<Record<string, string>> = {
   2: 'the backfill filled it, and no client has written it since',
 };
 
+/** Of two tables the row with the later clock is the derived one; see `table-sync-sql.ts`. */
+function pairWords({ from, to }: TableSyncDetail, clocks: PairClocks | null): string {
+  if (clocks === null) return `it has no pair: there is no row of its key in the other table`;
+  if (clocks.from === null && clocks.to === null) return `not paired yet: neither table follows the other one for it`;
+  const later = (clock: string | null): bigint => {
+    const amount = BigInt(clock ?? 0);
+    return amount < 0n ? -amount : amount;
+  };
+  return later(clocks.to) > later(clocks.from)
+    ? `"${from.table}" was written last; "${to.table}" follows it`
+    : `"${to.table}" was written last; "${from.table}" ${clocks.from === null ? 'does not follow it' : 'follows it'}`;
+}
+
 async function markersOf(row: AuditedRow): Promise<RowAudit['markers']> {
   if (!row.exists) return [];
   const markers: RowAudit['markers'] = [];
@@ -147,6 +164,9 @@ async function markersOf(row: AuditedRow): Promise<RowAudit['markers']> {
         ? 'not migrated yet: its new side counts for nothing'
         : (MARKERS[marker] ?? 'a repair filled it, and no client has written it since');
     markers.push({ migration: run.migration, step, words });
+  }
+  for (const { run, step, detail } of await findTableSyncs(row.database, row.schema, row.table)) {
+    markers.push({ migration: run.migration, step, words: pairWords(detail, await clocksOf(row, detail)) });
   }
   return markers;
 }

@@ -3,6 +3,7 @@ import { readAudit } from '../../src/activities/read-audit.ts';
 import { Database } from '../../src/adapters/postgres/database.ts';
 import { keyHash, saltOf } from '../../src/adapters/postgres/key-hash.ts';
 import { recordLineage } from '../../src/adapters/postgres/lineage.ts';
+import { stepKinds } from '../../src/plan/steps/index.ts';
 import type { AuditQuestion, RunRef } from '../../src/messages/index.ts';
 import { auditText } from '../../src/report/audit-text.ts';
 import { type DataRoom, dataRoom, effects, users } from './room.ts';
@@ -30,6 +31,28 @@ const auditOf = (
 };
 const changesOf = async (room: DataRoom, table: string, ...key: string[]) =>
   (await auditOf(room, { table, key })).row?.changes.map(({ step, sure }) => `${step} ${sure}`);
+
+test('a pair of two tables: which row counts, and that one has no pair', async () => {
+  const room = await dataRoom(`CREATE TABLE users (id bigint PRIMARY KEY, bio text, mail text);
+    CREATE TABLE profiles (user_id bigint PRIMARY KEY, about text);
+    INSERT INTO users SELECT i, 'bio', 'mail' FROM generate_series(1, 3) i`);
+  await register(room);
+  const fields = { from: { table: 'users', key: 'id' }, to: { table: 'profiles', key: 'user_id' } };
+  const up = { up: { about: 'bio' }, down: { bio: 'about' } };
+  const step = stepKinds['dual-write'].parse({ uses: 'dual-write', id: 'pairs', database: 'app', ...fields, ...up });
+  await dualWrite.up(room.bench.input(step), room.bench.context());
+  await room.query(
+    "UPDATE public.users SET bio = 'old' WHERE id = 1; UPDATE public.users SET bio = 'old' WHERE id = 2",
+  );
+  await room.query("UPDATE public.profiles SET about = 'new' WHERE user_id = 2");
+  const words = async (table: string, key: string) =>
+    (await auditOf(room, { table, key: [key] })).row?.markers.map((marker) => marker.words);
+  for (const table of ['users', 'profiles']) {
+    expect(await words(table, '1')).toEqual(['"users" was written last; "profiles" follows it']);
+    expect(await words(table, '2')).toEqual(['"profiles" was written last; "users" follows it']);
+  }
+  expect(await words('users', '3')).toEqual(['it has no pair: there is no row of its key in the other table']);
+});
 
 test('a row filled, repaired and set aside: what is known of it, of a migration, and in words', async () => {
   const room = await dataRoom(`${users(100)}; UPDATE users SET note = 'poison' WHERE id = 50`);

@@ -6,6 +6,7 @@ import { hashPads, keyHashSql } from './key-hash.ts';
 import type { LineageLine } from './lineage-read.ts';
 import { findKey, type Key, keyAfter, keyIs, keyMissing, keyText, keyUpTo, keyValues } from './range-key.ts';
 import { type Place, placeOf } from './range-ledger.ts';
+import { actualName, type TableSyncDetail } from './table-sync-shape.ts';
 import type { TableShape } from './table-shape.ts';
 
 /** A table that a row is looked for in. */
@@ -267,4 +268,30 @@ export async function markerOf(row: AuditedRow, marker: string): Promise<string 
     [row.place],
   );
   return found?.['marker'] ?? null;
+}
+
+/** The markers of a pair of two tables, as text; null: NULL, or no such column. */
+export interface PairClocks {
+  from: string | null;
+  to: string | null;
+}
+
+/** Those of the row, which is in one of the two tables, and of its pair; null where it has none. */
+export async function clocksOf(row: AuditedRow, detail: TableSyncDetail): Promise<PairClocks | null> {
+  const own = detail.from.table === row.table ? 'from' : 'to';
+  const other = own === 'from' ? 'to' : 'from';
+  const pairs = detail[own].key.map((name, index) => {
+    const named = (alias: string, side: 'from' | 'to', plan: string): string =>
+      `${alias}.${quoteIdentifier(actualName(detail[side], plan))}`;
+    return `${named('t', own, name)} = ${named('o', other, detail[other].key[index] ?? '')}`;
+  });
+  const clock = (alias: string, side: 'from' | 'to'): string =>
+    side === 'from' && detail.down === null ? 'NULL' : `${alias}.${quoteIdentifier(detail.marker)}::text`;
+  const [found] = await row.database.query(
+    `SELECT ${clock('t', own)} AS ${own}_clock, ${clock('o', other)} AS ${other}_clock
+     FROM ${quoteTable(row.schema, row.table)} t JOIN ${quoteTable(detail.schema, detail[other].table)} o ON ${pairs.join(' AND ')}
+     WHERE ${keyIs(row.key, 't', keyValues(row.key, '$1::text[]'))}`,
+    [row.place],
+  );
+  return found === undefined ? null : { from: found['from_clock'] ?? null, to: found['to_clock'] ?? null };
 }
