@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { climbInSession, LADDER } from '../../src/adapters/postgres/lock-ladder.ts';
+import { readTableShape } from '../../src/adapters/postgres/table-shape.ts';
+import { WriteMeter } from '../../src/adapters/postgres/write-cost.ts';
 import { effectBench } from '../harness/effect-context.ts';
 import { transactionPooler } from '../harness/transaction-pooler.ts';
 import { chain, schemaOf, splitSteps } from '../data/chain.ts';
@@ -135,6 +137,19 @@ test('must pass 19. behind a pooler too, blockers are those of our transaction, 
   await expect.poll(() => room.value(waiting)).toBe('1');
   abort.abort(reason);
   expect(await climbed).toBe(reason);
+});
+
+test('must pass 19. what a backfill’s sessions write is not counted by backends that others have too', async () => {
+  const room = await dataRoom(PEOPLE);
+  await giveSettings(room);
+  const { url } = await transactionPooler(room.url, CONNECTIONS);
+  const database = byWayOf(room.bench, { url }).databases.get('app');
+  const shape = await database.transaction((session) => readTableShape(session, 'public', 'users'));
+  const meter = await WriteMeter.start(database, shape);
+  await database.session((session) => meter.count(session, () => session.query("UPDATE public.users SET note = 'x'")));
+  const { walBytes, exact } = await meter.end();
+  expect(exact).toBe(false);
+  expect(walBytes).toBeGreaterThan(50_000);
 });
 
 test('must pass 19. the pooler of these tests breaks what relies on a session', async () => {

@@ -23,6 +23,8 @@ export class WriteMeter {
   readonly #table: string;
   readonly #start: Readonly<Record<string, number>>;
   #sessions = 0;
+  /** A pooler has given a session's statements to several backends: none of them has counted all. */
+  #shared = false;
 
   private constructor(database: Database, table: string, start: Readonly<Record<string, number>>) {
     this.#database = database;
@@ -34,8 +36,10 @@ export class WriteMeter {
     return new WriteMeter(database, oid, await countersOf(database, oid));
   }
 
-  /** Counts in what `work` writes on this session, which must be one connection throughout. */
-  async count<T>(session: Queryable, work: () => Promise<T>): Promise<T> {
+  /** Counts in what `work` writes on this session. */
+  async count<T>(session: Queryable & { shared: boolean }, work: () => Promise<T>): Promise<T> {
+    this.#shared ||= session.shared;
+    if (session.shared) return work();
     const before = await this.#bytesOf(session);
     const result = await work();
     // A session tells its counters no more than once a second, unless it is asked to.
@@ -47,8 +51,8 @@ export class WriteMeter {
   async end(): Promise<WriteCost> {
     const now = await countersOf(this.#database, this.#table);
     const since = (name: string): number => Math.max(0, (now[name] ?? 0) - (this.#start[name] ?? 0));
-    const walBytes = this.#perSession ? this.#sessions : since('lsn');
-    return { walBytes, exact: this.#perSession, updates: since('updates'), hot: since('hot') };
+    const exact = this.#perSession && !this.#shared;
+    return { walBytes: exact ? this.#sessions : since('lsn'), exact, updates: since('updates'), hot: since('hot') };
   }
 
   get #perSession(): boolean {
