@@ -21,8 +21,13 @@ export class BackfillProgress {
   }
 
   note(range: RangeState, atMs: number): void {
+    this.count(range);
+    this.rested(atMs);
+  }
+
+  /** Done, but with a rest to come that belongs to its time: `rested` tells when that is over. */
+  count(range: RangeState): void {
     this.#ranges.set(range.id, { ...range });
-    this.#rate.note(atMs, this.#done());
   }
 
   now(): Progress {
@@ -40,6 +45,11 @@ export class BackfillProgress {
       perSecond: perSecond === null ? null : Math.round(perSecond),
       etaSeconds: this.#rate.etaSeconds(total - done),
     };
+  }
+
+  /** Time has passed without anything done: a rest counts for the speed, too. */
+  rested(atMs: number): void {
+    this.#rate.note(atMs, this.#done());
   }
 
   /** While nothing may be done: what the last seconds were is no speed of now. */

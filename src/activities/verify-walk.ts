@@ -95,6 +95,7 @@ export async function walkPass(
 ): Promise<void> {
   const walk = await Walk.over(job, pass, input, context);
   while (walk.open.length > 0) {
+    walk.rested();
     walk.report(pacer.now());
     await pacer.untilMoving((note) => walk.report({ ...pacer.now(), note }));
     context.signal.throwIfAborted();
@@ -148,6 +149,11 @@ class Walk {
     this.#progress.begin(ranges, performance.now());
     const share = Math.min(1, FIRST_BYTES / Math.max(1, comparison.shape.bytes));
     this.#span = new Span({ firstRows: Math.max(1, Math.ceil(rows * share)), targetMs: STATEMENT_TARGET_MS });
+  }
+
+  /** The speed is told from statement to statement, the rest between them included. */
+  rested(): void {
+    this.#progress.rested(performance.now());
   }
 
   report(pace: Pace): void {
@@ -222,7 +228,7 @@ class Walk {
     const ids = new Set(ranges.map(({ id }) => id));
     for (const [index, { id }] of ranges.entries()) {
       const mine = index === 0 ? { keysDone: checked, rowsDone: differing } : { keysDone: 0, rowsDone: 0 };
-      this.#progress.note({ id, ...mine, open: false }, performance.now());
+      this.#progress.count({ id, ...mine, open: false });
     }
     this.open.splice(0, this.open.length, ...this.open.filter(({ id }) => !ids.has(id)));
   }
