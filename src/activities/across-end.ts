@@ -75,7 +75,9 @@ async function failure(
       : [
           `${counted(hot, 'row')} of step "${step.id}" ${hot === 1 ? 'is' : 'are'} hot, changed at every look, so that nobody can say: key ${hotKeys}`,
         ]),
-    ...(unequal === null ? [] : [`the rows agree and the aggregates don't: ${unequal}`]),
+    ...(unequal === null
+      ? []
+      : [`${differing === 0 && hot === 0 ? "the rows agree and the aggregates don't: " : ''}${unequal}`]),
     ...(differing === 0 && hot === 0 && unequal === null
       ? [`step "${step.id}" still repaired ${counted(repairedInPass, 'row')} in its last pass (${pass})`]
       : []),

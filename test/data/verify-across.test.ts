@@ -207,6 +207,9 @@ test('values are shown where the plan asks for them', async () => {
   await expect(room.verify({ ...step, id: 'hidden' })).rejects.toMatchObject({
     message: '2 of 20 rows differ between both sides of step "hidden": key 3, 4',
   });
+  await expect(room.verify({ ...step, id: 'counted', aggregates: [{ count: '*' }] })).rejects.toMatchObject({
+    message: '2 of 20 rows differ between both sides of step "counted": key 3, 4; count of * differs',
+  });
 });
 
 test('aggregates of both sides must agree too', async () => {
