@@ -33,8 +33,8 @@ function withoutOurTriggers(original: CatalogSnapshot): { foreign: CatalogSnapsh
   const foreign = new Map([...original].filter(([, object]) => !isOurTrigger(object)));
   return { foreign, ours: original.size - foreign.size };
 }
-const isOurTrigger = ({ kind, properties }: CatalogObject): boolean =>
-  kind === 'trigger' && /EXECUTE FUNCTION "?switchback"?\./.test(String(properties['definition']));
+const isOurTrigger = ({ kind, properties: { definition } }: CatalogObject): boolean =>
+  kind === 'trigger' && typeof definition === 'string' && /EXECUTE FUNCTION "?switchback"?\./.test(definition);
 
 async function makeRole(session: Queryable, role: string): Promise<void> {
   const [there] = await session.query('SELECT 1 FROM pg_roles WHERE oid::regrole::text = $1', [role]);
