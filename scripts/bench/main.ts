@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { type Benchmark, type Result, resultOf, type Turn } from './benchmark.ts';
 import { BENCHMARKS } from './benchmarks.ts';
 import { type Place, withPlace } from './place.ts';
-import { resultsTable } from './results-table.ts';
+import { resultLine, resultsTable } from './results-table.ts';
 
 const ROWS = 1_000_000;
 const USAGE = `usage: npm run bench -- [--only NAME]… [--rows N] [--turns N] [--json]; NAME is one of ${BENCHMARKS.map(({ name }) => name).join(', ')}`;
@@ -71,7 +71,11 @@ async function main(args: readonly string[]): Promise<number> {
   const say = (line: string): void => console.error(line);
   const results = await withPlace({ rows: wish.rows, say }, async (place) => {
     const measured: Result[] = [];
-    for (const benchmark of chosen) measured.push(await measure(benchmark, place, wish.turns ?? benchmark.turns));
+    for (const benchmark of chosen) {
+      const result = await measure(benchmark, place, wish.turns ?? benchmark.turns);
+      measured.push(result);
+      say(resultLine(result));
+    }
     return measured;
   });
   console.log(wish.json ? JSON.stringify(results, null, 2) : resultsTable(chosen, results));

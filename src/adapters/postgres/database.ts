@@ -170,9 +170,9 @@ export class Database implements Queryable {
   async readOnly(sql: string, options: { timeoutMs: number; values?: readonly Value[] }): Promise<Row[]> {
     return this.#withPooled((session) =>
       inTransaction(session, async () => {
-        await session.query('SET TRANSACTION READ ONLY');
-        await session.query('SET LOCAL search_path = pg_catalog, public');
-        await session.query(`SET LOCAL statement_timeout = ${Math.ceil(options.timeoutMs)}`);
+        await session.query(
+          `SET TRANSACTION READ ONLY; SET LOCAL search_path = pg_catalog, public; SET LOCAL statement_timeout = ${Math.ceil(options.timeoutMs)}`,
+        );
         return session.single(sql, options.values ?? []);
       }),
     );

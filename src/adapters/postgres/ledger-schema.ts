@@ -1,5 +1,5 @@
 import { noWrites } from './database-error.ts';
-import { assertSettings, type Database } from './database.ts';
+import { assertSettings, type Database, type Queryable } from './database.ts';
 
 /**
  * The ledger's tables in each target database, and the home ledger's in one of them. Created and upgraded by the
@@ -336,21 +336,29 @@ const UPGRADE_LOCK = 7_311_904_402;
 export async function upgradeLedger(database: Database, options: { home: boolean }): Promise<void> {
   await database.transaction(async (session) => {
     await assertSettings(session, database.name);
-    const [server] = await session.query('SELECT pg_is_in_recovery() AS recovering');
+    const [server] = await session.query(
+      "SELECT pg_is_in_recovery() AS recovering, to_regclass('switchback.upgrades') IS NOT NULL AS there",
+    );
     // Who starts on a standby means another server; one that becomes a standby under way is waited for.
     if (server?.['recovering'] === 't') throw noWrites(database.name, { retry: false });
+    // Every run begins here: where there is nothing to do it waits for nobody.
+    if (server?.['there'] === 't' && (await missing(session, options)).length === 0) return;
     await session.query('SELECT pg_advisory_xact_lock($1::bigint)', [String(UPGRADE_LOCK)]);
     await session.query('CREATE SCHEMA IF NOT EXISTS switchback');
     await session.query(
       'CREATE TABLE IF NOT EXISTS switchback.upgrades (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp())',
     );
-    const done = new Set((await session.query('SELECT name FROM switchback.upgrades')).map((row) => row['name']));
-    for (const upgrade of [...UPGRADES.target, ...(options.home ? UPGRADES.home : [])]) {
-      if (done.has(upgrade.name)) continue;
+    for (const upgrade of await missing(session, options)) {
       await session.query(upgrade.sql);
       await session.query('INSERT INTO switchback.upgrades (name) VALUES ($1)', [upgrade.name]);
     }
   });
+}
+
+/** What the ledger lacks, in order. */
+async function missing(session: Queryable, { home }: { home: boolean }): Promise<Upgrade[]> {
+  const done = new Set((await session.query('SELECT name FROM switchback.upgrades')).map((row) => row['name']));
+  return [...UPGRADES.target, ...(home ? UPGRADES.home : [])].filter(({ name }) => !done.has(name));
 }
 
 const current = new WeakMap<Database, Promise<void>>();
@@ -364,8 +372,7 @@ export function upgradeOlderLedger(database: Database): Promise<void> {
   const upgraded = (async () => {
     const [ledger] = await database.query("SELECT to_regclass('switchback.upgrades') IS NOT NULL AS there");
     if (ledger?.['there'] !== 't') return void current.delete(database);
-    const done = new Set((await database.query('SELECT name FROM switchback.upgrades')).map((row) => row['name']));
-    if (UPGRADES.target.some(({ name }) => !done.has(name))) await upgradeLedger(database, { home: false });
+    if ((await missing(database, { home: false })).length > 0) await upgradeLedger(database, { home: false });
   })();
   current.set(database, upgraded);
   upgraded.catch(() => current.delete(database));
