@@ -5,7 +5,7 @@ import { updateOfTriggers } from '../adapters/postgres/dual-write-refusals.ts';
 import { plannedShape } from '../adapters/postgres/planned-shape.ts';
 import { type RoundTrip, roundTrip } from '../adapters/postgres/round-trip.ts';
 import { readTableShape, type TableShape } from '../adapters/postgres/table-shape.ts';
-import { type CheckFinding, SwitchbackError } from '../messages/index.ts';
+import { SwitchbackError } from '../messages/index.ts';
 import type { StepOf } from '../plan/index.ts';
 import { relationOf } from '../sql/index.ts';
 import {
@@ -18,6 +18,7 @@ import {
 import type { Deps } from './deps.ts';
 import { type LiveView, noting, type PlacedStep, placedSteps } from './live-look.ts';
 import { maskForCheck } from './masking.ts';
+import { stepFinding } from './step-finding.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 /** For the rows of one step, and for those of all steps together: an answer is waited for. */
@@ -147,24 +148,5 @@ const note = ({ view, placed }: Looking, text: string): void => {
 };
 
 function tell({ view, placed }: Looking, rule: StepRule, message: string, hint: string | null = null): void {
-  const { phase, step, path } = placed;
-  const finding: CheckFinding = {
-    database: step.database,
-    phase,
-    step: step.id,
-    path,
-    line: null,
-    column: null,
-    statement: null,
-    rule: rule.code,
-    title: rule.title,
-    severity: rule.severity,
-    message,
-    why: rule.why,
-    safeForm: hint ?? rule.safeForm,
-    avoided: false,
-    allowed: null,
-    refused: rule.severity === 'error',
-  };
-  view.found.findings.push(finding);
+  view.found.findings.push(stepFinding(placed, placed.step.database, rule, { message, hint }));
 }

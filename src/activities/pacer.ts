@@ -214,7 +214,8 @@ class RunningPacer implements Pacer {
   }
 }
 
-function wishOf({ step, throttle }: EffectInput<'backfill' | 'verify'>): Wish {
+/** What the plan asks for, and over it what `throttle` last said. */
+export function wishOf({ step, throttle }: EffectInput<'backfill' | 'verify'>): Wish {
   return {
     rowsPerSecond: throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null,
     parallelism: throttle?.parallelism ?? ('parallelism' in step ? step.parallelism : 1),

@@ -10,6 +10,7 @@ import {
 } from '../sql/rules/step-rules.ts';
 import { backfillFindings } from './backfill-check.ts';
 import type { PlacedStep } from './live-look.ts';
+import { stepFinding } from './step-finding.ts';
 
 /** The table that a step works on, and what it does there. */
 export interface StepTable {
@@ -70,24 +71,7 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
 /** What keeps a step from its table: it isn't there, a right is missing, rows are hidden, or it is replicated. */
 export function stepFindings(placed: PlacedStep, of: StepTable, facts: SchemaFacts): CheckFinding[] {
   const name = `${of.schema}.${of.table}`;
-  const found = (rule: StepRule, message: string): CheckFinding => ({
-    database: of.database,
-    phase: placed.phase,
-    step: placed.step.id,
-    path: placed.path,
-    line: null,
-    column: null,
-    statement: null,
-    rule: rule.code,
-    title: rule.title,
-    severity: rule.severity,
-    message,
-    why: rule.why,
-    safeForm: rule.safeForm,
-    avoided: false,
-    allowed: null,
-    refused: rule.severity === 'error',
-  });
+  const found = (rule: StepRule, message: string): CheckFinding => stepFinding(placed, of.database, rule, { message });
   const relation = relationOf(facts, of.schema, of.table);
   if (relation === undefined) return [found(MISSING_TABLE, `table ${name} is not in database "${of.database}"`)];
   const { role } = facts;

@@ -1,10 +1,11 @@
 import { planTableSync, tableSyncNames } from '../adapters/postgres/table-sync.ts';
-import { type CheckFinding, SwitchbackError } from '../messages/index.ts';
+import { SwitchbackError } from '../messages/index.ts';
 import type { Plan, StepOf } from '../plan/index.ts';
 import { relationOf } from '../sql/index.ts';
 import { DUAL_WRITE_REFUSED } from '../sql/rules/step-rules.ts';
 import type { Deps } from './deps.ts';
 import { type LiveView, noting, type PlacedStep, placedSteps } from './live-look.ts';
+import { stepFinding } from './step-finding.ts';
 import { tableSyncWish } from './table-sync.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
@@ -40,7 +41,7 @@ function mayChangeBefore({ spec }: Plan, step: StepOf<'dual-write'>): boolean {
 }
 
 async function lookAt(deps: Deps, view: LiveView, placed: PlacedStep<StepOf<'dual-write'>>): Promise<void> {
-  const { step, phase, path } = placed;
+  const { step, phase } = placed;
   try {
     const { note } = await deps.databases.get(step.database).transaction(async (session) => {
       await session.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
@@ -53,24 +54,6 @@ async function lookAt(deps: Deps, view: LiveView, placed: PlacedStep<StepOf<'dua
       view.found.notes.push(`${phase}/${step.id}: could not be looked at: ${error.message}`);
       return;
     }
-    const finding: CheckFinding = {
-      database: step.database,
-      phase,
-      step: step.id,
-      path,
-      line: null,
-      column: null,
-      statement: null,
-      rule: DUAL_WRITE_REFUSED.code,
-      title: DUAL_WRITE_REFUSED.title,
-      severity: DUAL_WRITE_REFUSED.severity,
-      message: error.message,
-      why: DUAL_WRITE_REFUSED.why,
-      safeForm: error.hint ?? DUAL_WRITE_REFUSED.safeForm,
-      avoided: false,
-      allowed: null,
-      refused: true,
-    };
-    view.found.findings.push(finding);
+    view.found.findings.push(stepFinding(placed, step.database, DUAL_WRITE_REFUSED, error));
   }
 }

@@ -23,7 +23,7 @@ import { compareByBuckets, cut, digests, narrow, piecesOf, rowsOf } from './acro
 import { BackfillProgress } from './backfill-progress.ts';
 import type { Effect, EffectContext, EffectResult } from './effect.ts';
 import { maskOf } from './masking.ts';
-import { type Pace, type Pacer, startPacer } from './pacer.ts';
+import { type Pace, type Pacer, startPacer, wishOf } from './pacer.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
 
 /** So many pieces a table is cut into at most; a piece of a larger table has more rows than `chunk.rows`. */
@@ -99,9 +99,9 @@ async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: nu
   });
 }
 
-const asWhole = (pair: Pair, { step, throttle }: Input): boolean => {
-  const capped = (throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null) !== null;
-  const inPieces = capped || (throttle?.gentle ?? step.throttle.gentle ?? false) || step.chunk.fixed;
+const asWhole = (pair: Pair, input: Input): boolean => {
+  const { rowsPerSecond, gentle } = wishOf(input);
+  const inPieces = rowsPerSecond !== null || gentle || input.step.chunk.fixed;
   return pair.unsorted !== null || (pair.rowsGuessed <= WHOLE_ROWS_MAX && !inPieces);
 };
 

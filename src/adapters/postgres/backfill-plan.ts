@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import { type ChunkChange, changeInPlace } from './backfill-change.ts';
 import { type BackfillWork, backfillProcedure, dropProcedure } from './backfill-procedure.ts';
@@ -9,6 +8,7 @@ import { heapProcedureName, inHeapOrder, isHeapRange, prefersHeapOrder } from '.
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findKey, type Key, KEYLESS_ROWS_MAX, keyMissing } from './range-key.ts';
 import { listRanges, type RangeOwner, type RangeRow } from './range-ledger.ts';
+import { stepHash } from './step-hash.ts';
 import { referencedColumns, searchPath } from './table-expressions.ts';
 import { assertWritable, columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 import { returnsOld } from './row-digest.ts';
@@ -42,11 +42,7 @@ export interface BackfillPlan {
   heap: BackfillWork | null;
 }
 
-export const procedureName = (run: RunRef, step: string): string =>
-  `backfill_${createHash('sha256')
-    .update(JSON.stringify([run.migration, run.version, step]))
-    .digest('hex')
-    .slice(0, 10)}`;
+export const procedureName = (run: RunRef, step: string): string => `backfill_${stepHash(run, step)}`;
 
 /**
  * Checks the wish against the catalog. `session` must be in a transaction, which keeps nothing of it. Throws

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import type { RunRef } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
 import { type DualWriteDetail, dollarQuote, dualWriteFunction } from './dual-write-function.ts';
 import { syncedTable } from './dual-write-table.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
+import { stepHash } from './step-hash.ts';
 import { readTableShape } from './table-shape.ts';
 
 /**
@@ -14,10 +14,7 @@ export function dualWriteNames(
   run: Pick<RunRef, 'migration' | 'version'>,
   step: string,
 ): Pick<DualWriteDetail, 'marker' | 'trigger' | 'function' | 'madeBy'> {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([run.migration, run.version, step]))
-    .digest('hex')
-    .slice(0, 10);
+  const hash = stepHash(run, step);
   const name = `zz_switchback_${hash}`;
   return {
     marker: name,

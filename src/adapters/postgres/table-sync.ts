@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
 import { findDualWrites, touchedBy, writtenBy } from './dual-write.ts';
 import { dollarQuote } from './dual-write-function.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from './identifier.ts';
+import { stepHash } from './step-hash.ts';
 import { areImmutable, referencedColumns } from './table-expressions.ts';
 import { columnOfTable, readTableShape, type TableShape } from './table-shape.ts';
 import { assertSyncable, hasCascades, leftBehind, ownershipOf } from './table-sync-facts.ts';
@@ -39,10 +39,7 @@ export function tableSyncNames(
   run: Pick<RunRef, 'migration' | 'version'>,
   step: string,
 ): Pick<TableSyncDetail, 'marker' | 'hash'> {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([run.migration, run.version, step]))
-    .digest('hex')
-    .slice(0, 10);
+  const hash = stepHash(run, step);
   return { marker: `zz_switchback_${hash}`, hash };
 }
 
