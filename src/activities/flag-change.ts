@@ -98,6 +98,21 @@ export class FlagChange {
     if (row !== null) this.#assertOurs(row, await this.#unleash.read(this.ref, this.#context.signal));
   }
 
+  /**
+   * Makes Unleash serve the flag anew, after a change that some clients don't come to see (see `Unleash.nudge`). It
+   * changes nothing and may be done any number of times. False where there is no change of this step, or no flag. Throws
+   * `FlagChanged` where someone else has changed what the step made of it; what was restored is no longer the step's.
+   */
+  async nudge(): Promise<boolean> {
+    return this.#locked(async (session) => {
+      const row = await this.states.read(this.key, session);
+      if (row === null || !row.confirmed) return false;
+      const actual = await this.#unleash.read(this.ref, this.#context.signal);
+      if (!row.restored) this.#assertOurs(row, actual);
+      return actual.exists && this.#unleash.nudge(this.ref, this.#context.signal);
+    });
+  }
+
   /** Writes to the ledger under the fence, for steps that keep a position. */
   async fenced(work: (session: Queryable) => Promise<void>): Promise<void> {
     await this.#context.deps.home.database.transaction(async (session) => {

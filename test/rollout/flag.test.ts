@@ -1,6 +1,7 @@
 import { Unleash as Client } from 'unleash-client';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { flag } from '../../src/activities/flag.ts';
+import { FlagChange } from '../../src/activities/flag-change.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import { differences, withPercent } from '../../src/adapters/unleash/flag-state.ts';
 import { type FlagRef, Unleash } from '../../src/adapters/unleash/unleash.ts';
@@ -34,6 +35,12 @@ const meddle = async ({ unleash }: Room, name: string, percent: number): Promise
     withPercent(state, percent, { title: 'by hand', groupId: name, stickiness: 'default' }),
     signal,
   );
+};
+/** The number of what Unleash serves to clients of `development`. */
+const servedRevision = async (): Promise<number> => {
+  const { url, clientToken } = servers().unleash;
+  const response = await fetch(`${url}/api/client/features`, { headers: { authorization: clientToken } });
+  return ((await response.json()) as { meta: { revisionId: number } }).meta.revisionId;
 };
 const stateOf = async ({ deps, run }: Room, step: string) =>
   (await new StepLedger(deps.home.database).read({ run, step }))?.state;
@@ -248,6 +255,43 @@ describe('flag', () => {
     expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
     await flag.up(inputOf(newer, step), here.context());
     expect(await percentOf(here, name)).toBe('25');
+  });
+
+  test('a nudge makes Unleash serve the flag anew and changes nothing, and stops as every write does', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    const change = new FlagChange(input, here.context());
+    expect(await change.nudge()).toBe(false);
+    await flag.up(input, here.context());
+    const before = await here.unleash.read(refOf(name), signal);
+    const served = await servedRevision();
+    expect([await change.nudge(), await change.nudge()]).toEqual([true, true]);
+    expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+    await expect.poll(servedRevision, { timeout: 30_000 }).toBeGreaterThan(served);
+    await meddle(here, name, 60);
+    await expect(change.nudge()).rejects.toMatchObject({ code: 'FlagChanged' });
+    await here.raise();
+    await expect(change.nudge()).rejects.toMatchObject({ code: 'Fenced' });
+  });
+
+  test('what was restored can be nudged; what is gone can not', async () => {
+    const here = await room();
+    const [there, absent] = [unique('flag'), unique('flag')];
+    await meddle(here, there, 60);
+    const before = await here.unleash.read(refOf(there), signal);
+    const nudged = [];
+    for (const [name, id] of [
+      [there, 'one'],
+      [absent, 'two'],
+    ] as const) {
+      const input = inputOf(here.run, stepOf(name, { percent: 25 }, id));
+      await flag.up(input, here.context());
+      await flag.down(input, here.context());
+      nudged.push(await new FlagChange(input, here.context()).nudge());
+    }
+    expect(nudged).toEqual([true, false]);
+    expect(await here.unleash.read(refOf(there), signal)).toEqual(before);
   });
 
   test('what has no engine, and what Unleash would round, is refused', async () => {

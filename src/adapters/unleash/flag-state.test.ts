@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   ABSENT,
   differences,
+  exposureOf,
   type FlagState,
   type FlagStrategy,
   isBetween,
@@ -86,6 +87,28 @@ describe('what a change makes of a state', () => {
       { parameters: { rollout: '100' } },
     ]);
     expect(withEnabled(testers, false, our)).toEqual(testers);
+  });
+});
+
+describe('exposureOf', () => {
+  test('is what a percentage set, and nothing where the flag is off, archived or missing', () => {
+    fc.assert(
+      fc.property(states, fc.nat(100), (state, percent) => {
+        const set = withPercent(state, percent, our);
+        expect(exposureOf(set)).toBe(percent);
+        expect(exposureOf(withVariant(state, { name: 'shadow', percent }, our))).toBe(percent);
+        expect([{ ...set, enabled: false }, { ...set, archived: true }, ABSENT].map(exposureOf)).toEqual([0, 0, 0]);
+      }),
+    );
+  });
+
+  test('is everybody where no one percentage says who is let in', () => {
+    const rollout = strategyOf('a', { name: 'flexibleRollout', parameters: { rollout: '25' } });
+    expect(exposureOf(flagOf([rollout, strategyOf('b', { disabled: true })]))).toBe(25);
+    expect(exposureOf(flagOf([rollout, strategyOf('b', { name: 'userWithId' })]))).toBe(100);
+    expect(exposureOf(flagOf([{ ...rollout, id: 'c' }, rollout]))).toBe(100);
+    expect(exposureOf(flagOf([strategyOf('b')]))).toBe(100);
+    expect(exposureOf(flagOf([]))).toBe(100);
   });
 });
 

@@ -68,6 +68,20 @@ export function withEnabled(state: FlagState, enabled: boolean, our: OurStrategy
   return { ...state, exists: true, archived: false, enabled: true };
 }
 
+/**
+ * Percent of the users that a client's copy of the flag lets onto the new path: 0 where it is off, archived or missing;
+ * else the percentage of the one active strategy, where that is a gradual rollout; else 100, since several strategies,
+ * or one of another kind, let in whom they name and no share can be said. Services count their copy by the same rule
+ * (`src/switch`), so that the two figures can be compared.
+ */
+export function exposureOf(state: FlagState): number {
+  if (!state.exists || state.archived || !state.enabled) return 0;
+  const [only, ...others] = state.strategies.filter((strategy) => !strategy.disabled);
+  if (only?.name !== 'flexibleRollout' || others.length > 0) return 100;
+  const percent = Number(only.parameters['rollout'] ?? '100');
+  return Number.isInteger(percent) && percent >= 0 && percent <= 100 ? percent : 100;
+}
+
 function withOurs(state: FlagState, our: OurStrategy, change: (strategy: FlagStrategy) => FlagStrategy): FlagState {
   const isOurs = (strategy: FlagStrategy) => strategy.title === our.title && strategy.name === 'flexibleRollout';
   const others = state.strategies.filter((strategy) => !isOurs(strategy));

@@ -14,6 +14,8 @@ import {
 const LIFECYCLE_STAGES = ['initial', 'archived'];
 const LIFECYCLE_LOOK_EVERY_MS = 100;
 const LIFECYCLE_MAX_MS = 5_000;
+/** A tag that nobody gives a flag. */
+const NUDGE_TAG = 'switchback-nudge';
 
 /** Where a flag is, and what it is created with where it doesn't exist. */
 export interface FlagRef {
@@ -102,6 +104,19 @@ export class Unleash {
     const different = differences(target, after);
     if (different.length > 0) throw flagChanged(ref, different);
     return after;
+  }
+
+  /**
+   * Makes Unleash serve the flag anew, and changes nothing. It numbers what it serves by its newest event, and of two
+   * changes at once the one with the lower number can be committed last: clients see that one with the next change
+   * only. Writing a strategy once more doesn't help, because a change that changes nothing is no event (*seen* in 6.10,
+   * 7.6 and 8.2); taking away a tag that the flag doesn't have is one. False where the flag doesn't exist: deleting it
+   * was two events some time apart, the second of which serves the first.
+   */
+  async nudge(ref: FlagRef, signal: AbortSignal): Promise<boolean> {
+    const path = `/features/${encode(ref.flag)}/tags/simple/${NUDGE_TAG}`;
+    const { status } = await this.#api.request('DELETE', path, { expected: [404], signal });
+    return status !== 404;
   }
 
   async #shape(ref: FlagRef, found: FlagState, target: FlagState, signal: AbortSignal): Promise<void> {
