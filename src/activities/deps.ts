@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Conditions } from '../adapters/metrics/conditions.ts';
+import type { Metrics } from '../adapters/metrics/metrics.ts';
 import type { Databases } from '../adapters/postgres/database.ts';
 import type { HomeLedger } from '../adapters/postgres/home-ledger.ts';
 import type { Unleash } from '../adapters/unleash/unleash.ts';
@@ -11,6 +12,7 @@ export interface Deps {
   /** Null where the configuration has no `unleash:`. */
   readonly unleash: Unleash | null;
   readonly conditions: Conditions;
+  readonly metrics: Metrics;
   /** Who holds which role. */
   readonly approvers: Readonly<Record<string, readonly string[]>>;
   readonly log: Logger;

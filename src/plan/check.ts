@@ -1,6 +1,7 @@
 import { type Draft, draftOf } from './draft.ts';
 import type { Finding } from './finding.ts';
 import { contractFindings } from './rules/contract.ts';
+import { metricFindings } from './rules/metrics.ts';
 import { nameFindings } from './rules/names.ts';
 import { orderFindings } from './rules/order.ts';
 import { policyFindings } from './rules/policy.ts';
@@ -16,6 +17,7 @@ const RULES: readonly ((draft: Draft) => Finding[])[] = [
   serviceFindings,
   contractFindings,
   valueFindings,
+  metricFindings,
   unsupportedIn,
 ];
 

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { createConditions } from '../activities/conditions.ts';
 import type { Deps } from '../activities/deps.ts';
+import { createMetrics } from '../activities/metrics.ts';
 import { Databases } from '../adapters/postgres/database.ts';
 import { HomeLedger } from '../adapters/postgres/home-ledger.ts';
 import { Unleash } from '../adapters/unleash/unleash.ts';
@@ -9,13 +10,16 @@ import type { Config } from './config.ts';
 /** Joins the configuration to the adapters: the only place that knows all of them. */
 export function createDeps(config: Config, log: Logger): { deps: Deps; close(): Promise<void> } {
   const databases = new Databases(config.databases);
-  const conditions = createConditions({ databases, prometheusUrl: config.prometheus?.url ?? null });
+  const home = new HomeLedger(databases.get(config.ledger));
+  const prometheusUrl = config.prometheus?.url ?? null;
+  const conditions = createConditions({ databases, prometheusUrl });
   const deps: Deps = {
     databases,
-    home: new HomeLedger(databases.get(config.ledger)),
+    home,
     unleash:
       config.unleash === null ? null : new Unleash({ url: config.unleash.url, adminToken: config.unleash.adminToken }),
     conditions,
+    metrics: createMetrics({ databases, home, prometheusUrl }),
     approvers: config.approvers,
     log,
   };

@@ -176,19 +176,26 @@ describe('conditions on Prometheus', () => {
       '1 = 1',
     ],
     [{ status: 'success', data: { resultType: 'matrix', result: [] } }, { max: 0 }, false, 'range'],
+    [{ ...vector('0'), warnings: ['a store is away'] }, { max: 0 }, false, 'a store is away'],
+    [{ ...vector('0'), infos: ['metric might not be a counter'] }, { max: 0 }, true, '0 ≤ 0'],
+    [vector('0'), { max: 0 }, true, "s behind this worker's"],
   ])('%j with %o', async (answer, bounds, holds, reason) => {
     const here = await room();
     const { url, requests } = await serve(() => ({ body: answer }));
     const { conditions } = here.context({ prometheusUrl: `${url}/prefix/` }).deps;
     const reading = await conditions.read(conditionOf({ prometheus: { query: 'sum(up{a="b"})', ...bounds } }), signal);
     expect(reading).toMatchObject({ holds, reason: expect.stringContaining(reason) });
-    expect(requests).toEqual(['GET /prefix/api/v1/query?query=sum%28up%7Ba%3D%22b%22%7D%29']);
+    expect(requests).toEqual(['GET /prefix/api/v1/query?query=sum%28up%7Ba%3D%22b%22%7D%29&timeout=9s']);
   });
 
   test.each([
     [400, { status: 'error', errorType: 'bad_data', error: 'parse error' }, false, 'bad_data: parse error'],
+    [422, { status: 'error', errorType: 'execution', error: 'too many samples' }, true, 'too many samples'],
     [503, { status: 'error', errorType: 'timeout', error: 'too slow' }, true, 'too slow'],
     [502, '<html>', true, 'not an answer of Prometheus'],
+    [200, 'hello', true, 'not an answer of Prometheus'],
+    [302, '', true, 'sends us elsewhere'],
+    [401, 'Unauthorized', false, 'refuses the credentials (401)'],
     [200, { status: 'success', data: { resultType: 'vector', result: 'x' } }, true, 'not an answer of Prometheus'],
   ])('%i %j is no reading', async (status, body, retry, message) => {
     const here = await room();

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 import { createConditions } from '../../src/activities/conditions.ts';
 import type { Deps } from '../../src/activities/deps.ts';
 import type { EffectContext, EffectInput } from '../../src/activities/effect.ts';
+import { createMetrics } from '../../src/activities/metrics.ts';
 import { Databases } from '../../src/adapters/postgres/database.ts';
 import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
 import { upgradeLedger } from '../../src/adapters/postgres/ledger-schema.ts';
@@ -44,13 +45,16 @@ export async function room(): Promise<Room> {
   const listeners = new Set<() => void>();
   const closers: (() => Promise<void>)[] = [];
   const depsOf = (of: { unleash?: Unleash; prometheusUrl?: string }): Deps => {
-    const conditions = createConditions({ databases, prometheusUrl: of.prometheusUrl ?? null });
+    const prometheusUrl = of.prometheusUrl ?? null;
+    const home = new HomeLedger(database);
+    const conditions = createConditions({ databases, prometheusUrl });
     closers.push(() => conditions.close());
     return {
       databases,
-      home: new HomeLedger(database),
+      home,
       unleash: of.unleash ?? unleash,
       conditions,
+      metrics: createMetrics({ databases, home, prometheusUrl }),
       approvers: {},
       log,
     };

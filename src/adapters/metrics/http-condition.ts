@@ -3,6 +3,7 @@ import { SwitchbackError } from '../../messages/index.ts';
 import type { Condition } from '../../plan/index.ts';
 import { type ConditionReading, compare, hasBounds, noValue, type Scalar } from './bounds.ts';
 import { addressOf, get } from './http-request.ts';
+import { atPointer } from './json-pointer.ts';
 
 type HttpSource = NonNullable<Condition['http']>;
 
@@ -29,7 +30,7 @@ export async function readHttp(source: HttpSource, signal: AbortSignal): Promise
 }
 
 function readValue(source: HttpSource, address: string, body: unknown): ConditionReading {
-  const found = source.path === undefined ? { value: body } : at(body, source.path);
+  const found = source.path === undefined ? { value: body } : atPointer(body, source.path);
   const where = source.path === undefined ? 'the body' : `the value at ${source.path}`;
   if (found === null) return noValue(`${address}: there is nothing at ${source.path}`);
   if (typeof found.value === 'object' && found.value !== null)
@@ -37,17 +38,6 @@ function readValue(source: HttpSource, address: string, body: unknown): Conditio
   const value = found.value as Scalar;
   const reading = compare(value, hasBounds(source) ? source : { equals: true });
   return { ...reading, reason: `${where} is ${reading.reason}` };
-}
-
-/** The value at a JSON pointer (RFC 6901), or null where there is none. */
-function at(body: unknown, pointer: string): { value: unknown } | null {
-  let value = body;
-  for (const part of pointer.split('/').slice(1)) {
-    const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return null;
-    value = (value as Record<string, unknown>)[key];
-  }
-  return { value };
 }
 
 /** Compiled schemas, by their text: a guard is read every two seconds. */

@@ -1,6 +1,7 @@
 import { columnsOf, ddlFaults, expressionFault, queryFault, type SqlFault } from '../../sql/index.ts';
 import { conditionsOf, type Draft, stepsOf } from '../draft.ts';
 import { type Finding, invalid, type Path } from '../finding.ts';
+import { type Metric, metricTexts } from '../metric.ts';
 import type { Step, StepOf } from '../steps/index.ts';
 
 /** What Postgres's own parser, and the rules about what SQL may stand where, have against a plan. */
@@ -50,10 +51,24 @@ function stepFindings(step: Step, path: Path): Finding[] {
         ...(['left', 'right'] as const).flatMap((side) => columnsFindings(step[side]?.columns, [...path, side])),
         ...throttleFindings(step, path),
       ];
+    case 'rollout':
+      return (step.analysis?.metrics ?? []).flatMap((metric, index) =>
+        metricQueries(metric, [...path, 'analysis', 'metrics', index]),
+      );
     default:
       return [];
   }
 }
+
+/** A metric's words stand for a word and a number: here for some that are as long, so that what is wrong stays in place. */
+const metricQueries = (metric: Metric, path: Path): Finding[] =>
+  metric.sql === undefined
+    ? []
+    : metricTexts(metric).flatMap(({ at, text }) => {
+        const filled = text.replace(/\$\{path\}|\$path\b/g, (word) => 'p'.repeat(word.length));
+        const sql = filled.replace(/\$\{interval\}|\$interval\b/g, (word) => '1'.repeat(word.length));
+        return faults(queryFault(sql), [...path, ...at]);
+      });
 
 /** The columns of a side may be a list of names, which is not SQL. */
 const columnsFindings = (columns: readonly string[] | Record<string, string> | undefined, path: Path): Finding[] =>

@@ -1,27 +1,8 @@
 import { z } from 'zod';
+import { metric } from '../metric.ts';
 import { stepFields } from '../step.ts';
-import { count, duration, label, sqlText } from '../values.ts';
+import { count, duration } from '../values.ts';
 import { percent, STAGES } from './flag.ts';
-
-const promRatio = z.strictObject({ bad: z.string().min(1), total: z.string().min(1) });
-const metric = z.strictObject({
-  name: z.string().min(1),
-  prometheus: z.union([promRatio, z.string().min(1)]).optional(),
-  sql: z
-    .strictObject({ database: label, query: sqlText.optional(), bad: sqlText.optional(), total: sqlText.optional() })
-    .optional(),
-  http: z
-    .strictObject({
-      url: z.url(),
-      path: z.string().optional(),
-      bad: z.string().optional(),
-      total: z.string().optional(),
-    })
-    .optional(),
-  margin: z.number().gt(1).max(16).optional(),
-  max: z.number().optional(),
-  critical: z.boolean().default(false),
-});
 
 /** Raises exposure step by step under gates. Undone by restoring the flag's whole state captured before. */
 export const rollout = z.strictObject({
