@@ -88,6 +88,48 @@ test('a window in which only one path, or none, was used says nothing', () => {
   }
 });
 
+/** The expectation of what a window multiplies E with, worked out over all counts that there can be. */
+function expectation(n: number, m: number, p: number, q: number, log: (window: Window) => number): number {
+  const chances = (of: number, rate: number): number[] => {
+    const first = Array.from({ length: of + 1 }, () => 0);
+    first[0] = 1;
+    for (let trial = 0; trial < of; trial++) {
+      for (let x = of; x >= 0; x--) first[x] = (first[x] ?? 0) * (1 - rate) + (first[x - 1] ?? 0) * rate;
+    }
+    return first;
+  };
+  const old = chances(m, q);
+  return chances(n, p).reduce(
+    (sum, px, x) => old.reduce((inner, py, y) => inner + px * py * Math.exp(log(windowOf(x, n, y, m))), sum),
+    0,
+  );
+}
+const size = fc.integer({ min: 1, max: 12 });
+const rate = fc.double({ min: 0, max: 1, noNaN: true });
+const ratio = fc.double({ min: 1.01, max: 16, noNaN: true });
+const ROUNDING = 1e-9;
+
+test('in expectation no window adds evidence against a path that is no worse, at any error rate, small or large', () => {
+  fc.assert(
+    fc.property(size, size, rate, rate, (n, m, one, other) => {
+      const [p, q] = [Math.min(one, other), Math.max(one, other)];
+      const factor = expectation(n, m, p, q, (window) => logEvidence(rollBackProcessOf([window])));
+      expect(factor).toBeLessThanOrEqual(1 + ROUNDING);
+    }),
+  );
+});
+
+test('nor for a path that is `margin` times as bad or worse, in the test that passes', () => {
+  fc.assert(
+    fc.property(size, size, rate, rate, ratio, (n, m, one, other, margin) => {
+      const p = Math.max(one, other);
+      const q = Math.min(one, other, p / margin);
+      const factor = expectation(n, m, p, q, (window) => logPassEvidence(passProcessOf(margin, [window])));
+      expect(factor).toBeLessThanOrEqual(1 + ROUNDING);
+    }),
+  );
+});
+
 test('the peak is kept, so that a look that was missed changes nothing', () => {
   const worse = Array.from({ length: 10 }, () => windowOf(40, 1_000, 10, 1_000));
   const better = Array.from({ length: 40 }, () => windowOf(1, 1_000, 20, 1_000));
