@@ -10,18 +10,18 @@ export interface Opening {
    * changes: who comes then asks again.
    */
   changesAt: string | null;
-  /** One sentence for people. */
+  /** One sentence for people, with the time in UTC and in the zone of the window that decides. */
   why: string;
 }
 
 /** A window that joins the next without a gap is followed this often before the answer is 'ask again then'. */
 const BOUNDARIES_MAX = 500;
-const DAY_MS = 86_400_000;
 
 /**
  * Windows of RFC 5545 (RRULE with DTSTART and TZID; the duration is exact time, also over a change of the clocks, and
  * a start that the clocks skip doesn't take place). Allow windows are a union; where none applies to the kind, it is
- * always allowed. Deny windows win. Days are whole days of UTC, the last one included. Pure: needs only `now`.
+ * always allowed. Deny windows win. Their days are whole days of their time zone (UTC where they name none), the last
+ * one included. Pure: needs only `now`.
  *
  * @throws SwitchbackError PlanInvalid where a rule can't be read
  */
@@ -31,19 +31,22 @@ export function nextOpening(windows: readonly Window[], kind: Kind, now: Date): 
   const denies = applying.filter((window) => 'deny' in window).map(denyOf);
   const at = now.getTime();
   const state = stateAt(allows, denies, at);
-  const changesAtMs = changeAfter(allows, denies, at, state.open);
-  const changesAt = changesAtMs === null ? null : new Date(changesAtMs).toISOString();
-  return { open: state.open, changesAt, why: whyOf(state, changesAt) };
+  const change = changeAfter(allows, denies, at, state.open);
+  const changesAt = change === null ? null : new Date(change.ms).toISOString();
+  const when = change === null ? null : timeWords(change.ms, zoneAt(allows, denies, change.ms, state.open));
+  return { open: state.open, changesAt, why: whyOf(state, when, change?.seen !== false) };
 }
 
 interface Allow {
   rule: RRuleTemporal;
   durationMs: number;
+  zone: string;
 }
 interface Deny {
   name: string;
   fromMs: number;
   toMs: number;
+  zone: string;
 }
 /** `nextMs`: the next moment at which the state may change; null where it never does. */
 type State = { open: boolean; nextMs: number | null; because: string | null };
@@ -66,15 +69,28 @@ function stateAt(allows: readonly Allow[], denies: readonly Deny[], at: number):
   };
 }
 
-function changeAfter(allows: readonly Allow[], denies: readonly Deny[], from: number, open: boolean): number | null {
+/** When the state changes; not `seen` where it was followed no further: then it is a time to ask again. */
+function changeAfter(
+  allows: readonly Allow[],
+  denies: readonly Deny[],
+  from: number,
+  open: boolean,
+): { ms: number; seen: boolean } | null {
   let at = from;
   for (let boundaries = 0; boundaries < BOUNDARIES_MAX; boundaries++) {
     const { nextMs } = stateAt(allows, denies, at);
     if (nextMs === null) return null;
     at = nextMs;
-    if (stateAt(allows, denies, at).open !== open) return at;
+    if (stateAt(allows, denies, at).open !== open) return { ms: at, seen: true };
   }
-  return at;
+  return { ms: at, seen: false };
+}
+
+/** The time zone of the window that opens, or closes, at `at`: people think of it in that one. */
+function zoneAt(allows: readonly Allow[], denies: readonly Deny[], at: number, closes: boolean): string {
+  const denied = denies.find((deny) => (closes ? deny.fromMs : deny.toMs) === at);
+  const allowed = allows.find((allow) => closesAt(allow, closes ? at - 1 : at) !== null);
+  return denied?.zone ?? allowed?.zone ?? UTC;
 }
 
 /** When the window that is open at `at` closes; null where none is. The latest start decides: all are of one length. */
@@ -91,11 +107,15 @@ const least = (times: readonly (number | null)[]): number | null => {
   return known.length === 0 ? null : Math.min(...known);
 };
 
+const UTC = 'UTC';
+
 function allowOf(window: Extract<Window, { allow: string }>): Allow {
+  const text = window.allow.trim();
   try {
     return {
-      rule: new RRuleTemporal({ rruleString: window.allow.trim(), strict: true }),
+      rule: new RRuleTemporal({ rruleString: text, strict: true }),
       durationMs: durationMs(window.duration),
+      zone: /^DTSTART[^:]*;TZID=([^:;]+)/m.exec(text)?.[1] ?? UTC,
     };
   } catch (error) {
     throw new SwitchbackError(
@@ -109,13 +129,50 @@ function allowOf(window: Extract<Window, { allow: string }>): Allow {
   }
 }
 
-function denyOf({ deny, from, to }: Extract<Window, { deny: string }>): Deny {
-  return { name: deny, fromMs: Date.parse(from), toMs: Date.parse(to) + (isDay(to) ? DAY_MS : 0) };
+function denyOf({ deny, from, to, timezone = UTC }: Extract<Window, { deny: string }>): Deny {
+  return {
+    name: deny,
+    fromMs: isDay(from) ? startOfDay(from, timezone, 0) : Date.parse(from),
+    toMs: isDay(to) ? startOfDay(to, timezone, 1) : Date.parse(to),
+    zone: timezone,
+  };
 }
 const isDay = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text);
 
-function whyOf({ open, because }: State, changesAt: string | null): string {
-  if (open) return changesAt === null ? 'no window closes it' : `a window is open until ${changesAt}`;
-  const what = because === null ? 'outside of the windows that allow it' : `denied by ${because}`;
-  return changesAt === null ? `${what}; no window opens again` : `${what}; opens at ${changesAt}`;
+/** When a day, or one `later`, begins there: not always at midnight, which the clocks of some zones skip. */
+function startOfDay(day: string, zone: string, later: number): number {
+  const noon = `DTSTART;TZID=${zone}:${day.replaceAll('-', '')}T120000`;
+  const [at] = new RRuleTemporal({ rruleString: `${noon}\nRRULE:FREQ=DAILY;COUNT=1` }).all();
+  if (at === undefined) throw new Error(`no noon on ${day} in ${zone}`);
+  return at.add({ days: later }).startOfDay().epochMilliseconds;
 }
+
+function whyOf({ open, because }: State, when: string | null, seen: boolean): string {
+  if (open) {
+    if (when === null) return 'no window closes it';
+    return `a window is open ${seen ? 'until' : 'at least until'} ${when}`;
+  }
+  const what = because === null ? 'outside of the windows that allow it' : `denied by ${because}`;
+  return when === null ? `${what}; no window opens again` : `${what}; may go next at ${when}`;
+}
+
+/** `2026-12-01T00:00:00Z (01:00 Europe/Oslo)`; with its day where that is another one there. */
+function timeWords(ms: number, zone: string): string {
+  const utc = new Date(ms).toISOString().replace('.000Z', 'Z');
+  if (zone === UTC) return utc;
+  const there = Object.fromEntries(
+    new Intl.DateTimeFormat('en', { timeZone: zone, ...WALL_CLOCK })
+      .formatToParts(ms)
+      .map((part) => [part.type, part.value]),
+  );
+  const day = `${there['year']}-${there['month']}-${there['day']}`;
+  return `${utc} (${utc.startsWith(day) ? '' : `${day} `}${there['hour']}:${there['minute']} ${zone})`;
+}
+const WALL_CLOCK = {
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+  hour: '2-digit',
+  minute: '2-digit',
+  hourCycle: 'h23',
+} as const;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { condition } from './condition.ts';
 import { stepKinds } from './steps/index.ts';
-import { dateOrInstant, duration, label, risk, schemaDigest, version } from './values.ts';
+import { dateOrInstant, duration, label, risk, schemaDigest, timezone, version } from './values.ts';
 
 /** Limits of a plan; what is over is refused. */
 export const PLAN_BYTES_MAX = 512 * 1024;
@@ -43,7 +43,13 @@ const allowWindow = z.strictObject({
   duration,
   applies,
 });
-const denyWindow = z.strictObject({ deny: z.string().min(1), from: dateOrInstant, to: dateOrInstant, applies });
+const denyWindow = z.strictObject({
+  deny: z.string().min(1),
+  from: dateOrInstant,
+  to: dateOrInstant,
+  timezone: timezone.optional().meta({ description: 'Whose days `from` and `to` are; UTC, unless said otherwise.' }),
+  applies,
+});
 const window = z.union([allowWindow, denyWindow]);
 
 const anyStep = z.discriminatedUnion('uses', [

@@ -65,6 +65,22 @@ export const dateOrInstant = z
   .refine(isDateOrInstant, { error: A_DATE })
   .meta({ description: 'A date, or an instant with its offset (RFC 3339).', examples: ['2026-12-01'] });
 
+const A_ZONE = 'a time zone of the IANA database, such as Europe/Oslo';
+
+/** Whether this machine knows a zone of that name. */
+function isTimezone(text: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '' && !/^[+-]/.test(text);
+  } catch {
+    return false;
+  }
+}
+
+export const timezone = z
+  .string({ error: A_ZONE })
+  .refine(isTimezone, { error: A_ZONE })
+  .meta({ description: 'A time zone of the IANA database.', examples: ['Europe/Oslo'] });
+
 /** The digest of a database's schema, as `check` prints it. */
 export const schemaDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/, {
   error: 'the digest of a schema as `check` prints it: sha256: and 64 hexadecimal digits',

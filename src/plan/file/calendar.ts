@@ -20,7 +20,7 @@ const PARTS: Record<string, [low: number, high: number] | null> = {
   UNTIL: null,
   WKST: null,
   BYDAY: null,
-  COUNT: [1, 100_000],
+  COUNT: [1, 10_000],
   INTERVAL: [1, 100_000],
   BYSECOND: [0, 60],
   BYMINUTE: [0, 59],
@@ -45,19 +45,71 @@ function calendarFault(calendar: string): string | null {
   if (!/;TZID=/.test(start[0] ?? '') && !(start[0] ?? '').endsWith('Z')) {
     return 'DTSTART has no time zone: write DTSTART;TZID=Europe/Oslo:…, or a time that ends with Z';
   }
-  const part = partFault((rules[0] ?? '').slice('RRULE:'.length));
-  if (part !== null) return part;
+  const fault = partFault((rules[0] ?? '').slice('RRULE:'.length)) ?? lines.map(timeFault).find((one) => one !== null);
+  if (fault != null) return fault;
   try {
     const rule = new RRuleTemporal({ rruleString: text, strict: true });
-    return rule.next(new Date(0), true) === null ? 'the window never opens' : null;
+    return followFault(rule) ?? exceptionFault(rule, text);
   } catch (error) {
     return `not a calendar of RFC 5545: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 
+/** Times that the library reads as others than they say, or passes over. */
+function timeFault(line: string): string | null {
+  const [head = '', times = ''] = line.split(/:(.*)/s);
+  const [name = '', ...parameters] = head.split(';');
+  if (name === 'RRULE') return null;
+  const zoned = parameters.some((one) => one.startsWith('TZID='));
+  if (zoned && /Z\b/.test(times)) return `${name}: a time that ends with Z is one of UTC; leave out either Z or TZID`;
+  if (name === 'DTSTART') return null;
+  if (parameters.includes('VALUE=PERIOD'))
+    return `${name}: periods have no engine; write the starts, all are of one \`duration\``;
+  const day = times.split(',').find((time) => !time.includes('T'));
+  return day === undefined
+    ? null
+    : `${name} takes starts, as DTSTART gives them (20261224T010000), not the day ${JSON.stringify(day)}`;
+}
+
+/** How far a rule is followed before it is used, from its beginning on and in such steps. */
+const FOLLOWED_DAYS = 3_650;
+const FOLLOWED_EVERY_DAYS = 91;
+
+/** Whether its starts can be found whenever they are asked for: the library gives up after so many steps of a rule. */
+function followFault(rule: RRuleTemporal): string | null {
+  const begins = rule.options().dtstart;
+  try {
+    if (rule.next(new Date(0), true) === null) return 'the window never opens';
+    for (let days = 0; days <= FOLLOWED_DAYS; days += FOLLOWED_EVERY_DAYS) {
+      const at = new Date(begins.epochMilliseconds + days * DAY_MS);
+      rule.previous(at, true);
+      if (rule.next(at, false) === null) break;
+    }
+    return null;
+  } catch (error) {
+    if (!/^Maximum /.test((error as Error).message)) throw error;
+    return 'the window never opens, or so many steps of its FREQ apart that nobody can tell when; write a longer FREQ, or UNTIL instead of COUNT';
+  }
+}
+const DAY_MS = 86_400_000;
+
+/** An exception that is no start of the rule takes nothing away: its time or its zone is mistaken. */
+function exceptionFault(rule: RRuleTemporal, text: string): string | null {
+  const { exDate = [] } = rule.options();
+  if (exDate.length === 0) return null;
+  const whole = new RRuleTemporal({ rruleString: text.replaceAll(/^EXDATE.*(\r?\n|$)/gm, '').trim(), strict: true });
+  const idle = exDate.find(
+    (at) => whole.previous(new Date(at.epochMilliseconds), true)?.epochMilliseconds !== at.epochMilliseconds,
+  );
+  return idle === undefined ? null : `EXDATE takes nothing away: ${idle.toString()} is no start of the window`;
+}
+
 function partFault(rule: string): string | null {
+  const seen = new Set<string>();
   for (const part of rule.split(';')) {
     const [name = '', value = ''] = part.split('=');
+    if (seen.has(name)) return `RRULE has ${name} twice`;
+    seen.add(name);
     const range = PARTS[name];
     if (range === undefined)
       return `RRULE has no part ${JSON.stringify(name)}; it has ${Object.keys(PARTS).join(', ')}`;

@@ -13,9 +13,11 @@ export function valueFindings(draft: Draft): Finding[] {
     ...conditionsOf(draft).flatMap(conditionFindings),
     ...draft.windows.flatMap(({ path, window }) => {
       if ('allow' in window) return positive(window.duration, [...path, 'duration']);
-      return Date.parse(window.from) < Date.parse(window.to)
+      const { from, to } = window;
+      // A day is whole: it may be the first and the last.
+      return Date.parse(from) < Date.parse(to) || (from === to && !to.includes('T'))
         ? []
-        : [invalid([...path, 'to'], `the window ends (${window.to}) before it begins (${window.from})`)];
+        : [invalid([...path, 'to'], `the window ends (${to}) before it begins (${from})`)];
     }),
   ];
 }
