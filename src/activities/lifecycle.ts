@@ -42,7 +42,7 @@ export interface RecordedStep {
 export interface BeginResult {
   outcome: BeginOutcome;
   steps: RecordedStep[];
-  /** Gates that were approved for this digest in this epoch. */
+  /** Gates that were approved for this digest in this epoch, those of windows too. */
   approvedGates: string[];
 }
 export interface TurnInput {
@@ -111,7 +111,7 @@ export function createLifecycle(deps: Deps) {
           for (const { step, state, note, detail } of await stepLedger.list(outcome.run))
             steps.push({ step, state, note, touched: detail['touched'] !== 'no' });
         }
-        const approvals = await deps.home.events(outcome.run, 'gate-approved');
+        const approvals = await deps.home.events(outcome.run, ['gate-approved', 'window-overridden']);
         return {
           outcome,
           steps,

@@ -234,10 +234,10 @@ const QUARTER_MS = 15 * 60_000;
 /** The spans in which a window is open, found by going from change to change. */
 function openSpans(window: Window, from: number, to: number): [string, string][] {
   const spans: [string, string][] = [];
-  for (let at = from; at < to; ) {
-    const { open, changesAt } = nextOpening([window], 'ddl', new Date(at));
-    if (open) spans.push([new Date(at).toISOString(), changesAt ?? '']);
-    at = Date.parse(changesAt ?? '');
+  for (let ms = from; ms < to; ) {
+    const { open, changesAt } = nextOpening([window], 'ddl', new Date(ms));
+    if (open) spans.push([new Date(ms).toISOString(), changesAt ?? '']);
+    ms = Date.parse(changesAt ?? '');
   }
   return spans;
 }
@@ -259,9 +259,9 @@ describe('a daily window over a change of the clocks', () => {
       const days = new Set<string>();
       // A day before, so that one which is open at the beginning is known.
       for (let ms = begin - DAY_MS; ms < end; ms += QUARTER_MS) {
-        const at = clock(ms);
-        if (at.time !== time || days.has(at.day)) continue;
-        days.add(at.day);
+        const shown = clock(ms);
+        if (shown.time !== time || days.has(shown.day)) continue;
+        days.add(shown.day);
         const closes = ms + hours * HOUR_MS;
         if (closes > begin)
           expected.push([new Date(Math.max(ms, begin)).toISOString(), new Date(closes).toISOString()]);

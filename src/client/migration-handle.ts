@@ -136,7 +136,10 @@ export class MigrationHandle {
 
   async #decideGate(name: 'approve' | 'reject', options: GateDecisionOptions): Promise<Delivery> {
     if (options.decisionId !== undefined) return this.#send(name, options, { gate: options.gate });
-    const open = (await this.#openGates()).filter(({ gate }) => options.gate === undefined || gate === options.gate);
+    // A gate that only overrides a window has to be named.
+    const open = (await this.#openGates()).filter(({ gate, overrides }) =>
+      options.gate === undefined ? overrides === undefined : gate === options.gate,
+    );
     if (open.length > 1) {
       const gates = open.map(({ gate }) => gate).join(', ');
       return {

@@ -45,6 +45,8 @@ export interface StepStatus {
   progress: Progress | null;
   /** Why it waits or is throttled, or what it found, in words. */
   note: string | null;
+  /** When it may go by itself, where it waits for a window. */
+  nextAt?: string;
 }
 export interface PhaseStatus {
   name: string;
@@ -63,6 +65,8 @@ export interface GateStatus {
   /** The `decisionId` to send with the next decision: unique to this opening of the gate. */
   decisionId: string;
   expiresAt: string | null;
+  /** Nothing waits for it: approving it lets the step go outside of its windows. */
+  overrides?: 'window';
 }
 export interface StatusError {
   code: string;

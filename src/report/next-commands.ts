@@ -18,7 +18,14 @@ export function nextCommands(status: Status, program: string): NextCommand[] {
       .join(' ');
   if (isEnd(status.status)) return [{ why: 'what was done', command: line('report', '', false) }];
   const next: NextCommand[] = [];
-  for (const { gate } of status.gates.filter(({ state }) => state === 'open')) {
+  for (const { gate, overrides } of status.gates.filter(({ state }) => state === 'open')) {
+    if (overrides !== undefined) {
+      next.push({
+        why: `let ${gate.replace(/\/window$/, '')} go outside of its windows`,
+        command: line('approve', gate),
+      });
+      continue;
+    }
     next.push({ why: `approve ${gate}`, command: line('approve', gate) });
     next.push({ why: `refuse ${gate}`, command: line('reject', gate) });
   }
@@ -43,7 +50,11 @@ export function heldOf(status: Status): string[] {
     phase.steps.filter(({ state }) => state === 'held').map(({ id }) => id),
   );
   const gates =
-    status.status === 'held' ? status.gates.filter(({ state }) => state === 'rejected' || state === 'expired') : [];
+    status.status === 'held'
+      ? status.gates.filter(
+          ({ state, overrides }) => overrides === undefined && (state === 'rejected' || state === 'expired'),
+        )
+      : [];
   const known = [...steps, ...gates.map(({ gate }) => gate)];
   // What failed may be neither, such as a phase's precondition; then the error says what it was.
   const { error } = status;

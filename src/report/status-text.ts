@@ -42,7 +42,7 @@ export function statusLines(status: Status, options: StatusTextOptions): string[
   );
   const phases = (collapse: boolean): string[] =>
     status.phases.flatMap((phase) =>
-      phaseLines(phase, { width, paint, idWidth, collapse, ended: isEnd(status.status) }),
+      phaseLines(phase, { width, paint, idWidth, collapse, ended: isEnd(status.status), now: options.now }),
     );
   const whole = phases(false);
   const { rowsMax = Number.POSITIVE_INFINITY } = options;
@@ -87,11 +87,12 @@ interface PhaseLayout {
   idWidth: number;
   collapse: boolean;
   ended: boolean;
+  now: Date;
 }
 
 const IDLE = new Set(['pending', 'done', 'undone', 'skipped']);
 
-function phaseLines(phase: PhaseStatus, { width, paint, idWidth, collapse, ended }: PhaseLayout): string[] {
+function phaseLines(phase: PhaseStatus, { width, paint, idWidth, collapse, ended, now }: PhaseLayout): string[] {
   const mark = PHASE_MARKS[phase.state];
   const words = phase.state === 'done' || phase.state === 'pending' ? '' : phase.state.replaceAll('-', ' ');
   const idle = phase.steps.every(({ state }) => IDLE.has(state));
@@ -99,17 +100,19 @@ function phaseLines(phase: PhaseStatus, { width, paint, idWidth, collapse, ended
   const note = [words, steps].filter((part) => part !== '').join(', ');
   const line = `${paint(mark.tone, mark.sign)} ${paint('strong', fit(phase.name, width - 24))}${note === '' ? '' : `  ${paint('dim', note)}`}`;
   if (collapse && idle) return [line];
-  return [line, ...phase.steps.flatMap((step) => stepLines(step, { width, paint, idWidth, ended }))];
+  return [line, ...phase.steps.flatMap((step) => stepLines(step, { width, paint, idWidth, ended, now }))];
 }
 
-function stepLines(step: StepStatus, { width, paint, idWidth, ended }: Omit<PhaseLayout, 'collapse'>): string[] {
+function stepLines(step: StepStatus, { width, paint, idWidth, ended, now }: Omit<PhaseLayout, 'collapse'>): string[] {
   const mark = STEP_MARKS[step.state];
   const sign = `${' '.repeat(INDENT - 2)}${paint(mark.tone, mark.sign)} `;
   const column = INDENT + idWidth + 2 + USES_COLUMNS + 2;
   const room = width - column;
   if (room < 8) return [`${sign}${fit(step.id, width - INDENT)}`];
   const start = `${sign}${pad(fit(step.id, idWidth), idWidth)}  ${paint('dim', pad(step.uses, USES_COLUMNS))}`;
-  const note = oneLine(step.note ?? '');
+  const note = [step.nextAt === undefined ? '' : inWords(step.nextAt, now), oneLine(step.note ?? '')]
+    .filter((part) => part !== '')
+    .join(', ');
   const active = !ended && (step.state === 'running' || step.state === 'undoing');
   const plainState = ['pending', 'done', 'running'].includes(step.state) ? '' : step.state;
   if (step.progress === null || !active) {
@@ -125,11 +128,16 @@ function stepLines(step: StepStatus, { width, paint, idWidth, ended }: Omit<Phas
   return note === '' ? [first] : [first, `${' '.repeat(noteColumn)}${paint('dim', fit(note, width - noteColumn))}`];
 }
 
+/** Counted from the present, which only the reader knows: a status may be an hour old. */
+const inWords = (at: string, now: Date): string => {
+  const ms = Date.parse(at) - now.getTime();
+  return ms > 0 ? `goes in ${span(ms)}` : '';
+};
 const toned = (paint: Paint, step: StepStatus, text: string): string =>
   step.state === 'failed' ? paint('bad', text) : step.state === 'held' ? paint('warn', text) : paint('dim', text);
 
 function gateLines(status: Status, width: number, paint: Paint): string[] {
-  const open = status.gates.filter(({ state }) => state === 'open');
+  const open = status.gates.filter(({ state, overrides }) => state === 'open' && overrides === undefined);
   if (open.length === 0) return [];
   const lines = open.map((gate) => {
     const who = gate.roles.length > 0 ? ` by ${gate.roles.join(' or ')}` : '';

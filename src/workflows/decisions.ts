@@ -3,7 +3,7 @@ import { local } from './activities.ts';
 import { policyOf } from './gate.ts';
 import { inOrderOfNeeds } from './phases.ts';
 import type { Run } from './run.ts';
-import { openGates } from './run-status.ts';
+import { openGates, openOverrides } from './run-status.ts';
 import type { Gate, Hold } from './state.ts';
 import { orchestrationOf, pointOfNoReturn } from './steps/index.ts';
 
@@ -39,9 +39,15 @@ async function onGate(
   decision: Decision,
   apply: (run: Run, gate: Gate, decision: Decision) => Promise<Receipt>,
 ): Promise<Receipt> {
-  const open = openGates(run.state);
+  const waitedFor = openGates(run.state);
+  const open = [...waitedFor, ...openOverrides(run.state)];
+  // An override is never meant by an approval that names nothing.
   const gate =
-    decision.gate === null ? (open.length === 1 ? open[0] : undefined) : open.find((one) => one.gate === decision.gate);
+    decision.gate === null
+      ? waitedFor.length === 1
+        ? waitedFor[0]
+        : undefined
+      : open.find((one) => one.gate === decision.gate);
   if (gate !== undefined) return apply(run, gate, decision);
   const which = decision.gate === null ? 'name the gate' : `gate "${decision.gate}" isn't open`;
   return refused(`${which}; open: ${listed(open.map((one) => one.gate))}`);
@@ -70,11 +76,13 @@ async function approve(run: Run, gate: Gate, decision: Decision): Promise<Receip
   if (gate.approvals.length < gate.min)
     return accepted(`${gate.approvals.length} of ${gate.min} approvals of ${gate.gate}`);
   gate.state = 'approved';
-  run.event('gate-approved', decision.by, {
+  run.event(gate.overrides === undefined ? 'gate-approved' : 'window-overridden', decision.by, {
     gate: gate.gate,
+    ...(gate.overrides !== undefined && { comment: decision.comment }),
     digest: run.checked.digest,
     by: gate.approvals.map((one) => one.by).join(', '),
   });
+  if (gate.overrides !== undefined) return accepted(`${gate.gate} is approved: it goes now, until it is done`);
   return accepted(`${gate.gate} is approved`);
 }
 
@@ -89,7 +97,11 @@ async function reject(run: Run, gate: Gate, decision: Decision): Promise<Receipt
   if (gate.state !== 'open') return refused(`gate "${gate.gate}" isn't open any more`);
   gate.state = 'rejected';
   run.event('rejected', decision.by, { gate: gate.gate, decisionId: decision.decisionId, comment: decision.comment });
-  return accepted(`${gate.gate} is rejected; the migration is held`);
+  return accepted(
+    gate.overrides === undefined
+      ? `${gate.gate} is rejected; the migration is held`
+      : `${gate.gate} is rejected; it waits for its window`,
+  );
 }
 
 /** Retry and skip count as approvals of the phase's risk: as many people as its policy asks for. */

@@ -1,6 +1,6 @@
 import { examplePayload, type MessageName, type PhaseStatus, type Status, type StepStatus } from '../messages/index.ts';
 import { decisionIdOf } from './gate.ts';
-import { openGates } from './run-status.ts';
+import { openGates, openOverrides } from './run-status.ts';
 import type { Gate, MigrationState } from './state.ts';
 
 /**
@@ -48,6 +48,7 @@ const cut = (text: string, max: number): string => (text.length <= max ? text : 
 
 function nextSignals(status: Status, state: MigrationState): string {
   const parts = openGates(state).map((gate) => approval(gate, state.requestedBy));
+  parts.push(...openOverrides(state).map((gate) => override(gate, state.requestedBy)));
   for (const { id, drift } of Object.values(state.holds)) {
     const decisionId = `${id}-${state.events}`;
     parts.push(
@@ -79,12 +80,30 @@ function nextSignals(status: Status, state: MigrationState): string {
 const wayBackTaken = ({ phases }: Status): boolean =>
   phases.some(({ steps }) => steps.some(({ uses, state }) => uses === 'drop' && state === 'done'));
 
-function approval(gate: Gate, requestedBy: string): string {
+/** Who may, and who has. */
+function approvers(gate: Gate, requestedBy: string): string[] {
   const by = gate.approvals.map((one) => plain(one.by)).join(', ');
   const who = gate.roles.length === 0 ? 'Anyone' : `The role ${gate.roles.map(code).join(' or ')}`;
-  const sentences = [
+  return [
     `${gate.approvals.length} of ${gate.min} given${by === '' ? '' : ` (${by})`}.`,
     `${who} may approve${gate.notRequester ? `, but not ${plain(requestedBy)}, who started it` : ''}.`,
+  ];
+}
+
+/** The emergency override of a window. */
+const override = (gate: Gate, requestedBy: string): string =>
+  [
+    `### Waits for its window: ${plain(gate.gate.replace(/\/window$/, ''))}`,
+    `It goes by itself when the window opens. In an emergency an approval lets it go now, until it is done. ${approvers(gate, requestedBy).join(' ')}`,
+    ...signal('Send the signal `approve` with your name as `by` and why as `comment`', 'approve', {
+      gate: gate.gate,
+      decisionId: decisionIdOf(gate),
+    }),
+  ].join('\n\n');
+
+function approval(gate: Gate, requestedBy: string): string {
+  const sentences = [
+    ...approvers(gate, requestedBy),
     ...(gate.expiresAt === null ? [] : [`It expires at ${timeOf(new Date(gate.expiresAt).toISOString())}.`]),
   ];
   return [

@@ -1,4 +1,4 @@
-import type { Risk } from '../plan/index.ts';
+import type { ApprovalRule, Plan, Risk } from '../plan/index.ts';
 import type { CheckedPlan } from '../activities/lifecycle.ts';
 import type { Gate } from './state.ts';
 
@@ -9,10 +9,18 @@ export interface GatePolicy {
   notRequester: boolean;
   expiresAfter: string | null;
 }
-export function policyOf({ plan }: CheckedPlan, risk: Risk): GatePolicy {
-  const rule = plan.spec.policies.approvals.find(
-    (candidate) => candidate.risk === undefined || candidate.risk === risk,
-  );
+export const policyOf = ({ plan }: CheckedPlan, risk: Risk): GatePolicy => policyBy(ruleFor(plan, risk));
+
+/** What an emergency override needs: the rule for high risk; where there is none, that of the phase's risk. */
+export function overridePolicyOf({ plan }: CheckedPlan, risk: Risk): Omit<GatePolicy, 'expiresAfter'> {
+  const { roles, min, notRequester } = policyBy(ruleFor(plan, 'high') ?? ruleFor(plan, risk));
+  return { roles, min, notRequester };
+}
+
+const ruleFor = ({ spec }: Plan, risk: Risk): ApprovalRule | undefined =>
+  spec.policies.approvals.find((rule) => rule.risk === undefined || rule.risk === risk);
+
+function policyBy(rule: ApprovalRule | undefined): GatePolicy {
   return {
     roles: rule?.roles ?? [],
     min: rule?.min ?? 1,

@@ -8,6 +8,7 @@ import { soak } from './soak.ts';
 import type { Run } from './run.ts';
 import { runStep } from './step.ts';
 import { type PhaseProgress, STATIONS, type Station } from './state.ts';
+import { openPhase } from './windows.ts';
 import type { Phase, Step } from '../plan/index.ts';
 
 /** Phases run in order; each goes from station to station and, after a restart, on from where it stands. */
@@ -45,6 +46,7 @@ const STATE_AT: Record<Station, PhaseProgress['state']> = {
 async function atStation(run: Run, phase: Phase, at: PhaseProgress): Promise<void> {
   switch (at.station) {
     case 'preconditions':
+      await openPhase(run, phase);
       return conditionsHold(run, phase, 'preconditions');
     case 'before':
     case 'after':

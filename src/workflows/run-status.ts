@@ -31,7 +31,12 @@ export const anyStepWorks = ({ steps, waiting }: MigrationState): boolean =>
   Object.entries(steps).some(
     ([id, { state }]) => (state === 'running' || state === 'undoing') && waiting[id] === undefined,
   );
-export const openGates = (state: MigrationState) => Object.values(state.gates).filter((gate) => gate.state === 'open');
+/** Gates that the run waits at. */
+export const openGates = (state: MigrationState) =>
+  Object.values(state.gates).filter((gate) => gate.state === 'open' && gate.overrides === undefined);
+/** Gates by which people may let a step go before its window. */
+export const openOverrides = (state: MigrationState) =>
+  Object.values(state.gates).filter((gate) => gate.state === 'open' && gate.overrides !== undefined);
 
 const iso = (ms: number) => new Date(ms).toISOString();
 
@@ -53,12 +58,14 @@ export function statusOf(state: MigrationState, checked: CheckedPlan | null, now
       state: state.phases[phase.name]?.state ?? 'pending',
       steps: phase.steps.map((step) => {
         const at = state.steps[step.id];
+        const nextAt = state.nextAt?.[step.id];
         return {
           id: step.id,
           uses: step.uses,
           state: at?.state === 'running' && state.waiting[step.id] !== undefined ? 'waiting' : (at?.state ?? 'pending'),
           progress: at?.progress ?? null,
           note: state.waiting[step.id] ?? at?.note ?? null,
+          ...(nextAt != null && { nextAt: iso(nextAt) }),
         };
       }),
     })),
@@ -83,6 +90,7 @@ const gateStatus = (gate: MigrationState['gates'][string]): GateStatus => ({
   approvedBy: gate.approvals.map((approval) => approval.by),
   decisionId: decisionIdOf(gate),
   expiresAt: gate.expiresAt === null ? null : iso(gate.expiresAt),
+  ...(gate.overrides !== undefined && { overrides: gate.overrides }),
 });
 
 function waitingFor(state: MigrationState, status: RunStatus): string | null {

@@ -2,11 +2,12 @@ import { CancellationScope, condition, isCancellation, sleep } from '@temporalio
 import type { BeginResult, CheckedPlan, RecordedStep, RecordStepInput } from '../activities/lifecycle.ts';
 import type { AuditEvent, RunRef, StatusError } from '../messages/index.ts';
 import type { Kind, Risk } from '../plan/index.ts';
-import { local, remote } from './activities.ts';
+import { remote } from './activities.ts';
 import { isFenced, isLost, Stop } from './failure.ts';
 import { summaryOf } from './summary.ts';
 import { logEvent } from './log.ts';
 import { databasesOf, stepOf, type MigrationState, type StepProgress, startOver } from './state.ts';
+import { openWindow } from './windows.ts';
 
 /** Bounds on one go of an activity: what is reached first interrupts it. */
 export interface Limit {
@@ -143,7 +144,7 @@ export class Run {
     for (;;) {
       await this.until(() => !this.standing || options.watch?.over === true);
       if (options.watch?.over === true) throw new Stop();
-      const window = options.kind === undefined ? null : await this.#openWindow(key, options.kind);
+      const window = options.kind === undefined ? null : await openWindow(this, key, options.kind);
       if (this.stopping || this.standing) continue;
       // Last: a step's time runs from here.
       const limits = [options.limit?.() ?? null, window];
@@ -182,27 +183,6 @@ export class Run {
       timers.cancel();
       await Promise.all(bounded);
     }
-  }
-
-  /** Waits for the window of a step kind to be open; answers with when it closes. */
-  async #openWindow(key: string, kind: Kind): Promise<Limit | null> {
-    const { windows } = this.checked.plan.spec.policies;
-    if (windows.length === 0) return null;
-    for (;;) {
-      const now = Date.now();
-      const opening = await local.nextOpening({ windows, kind, nowMs: now });
-      const changesInMs = opening.changesAtMs === null ? null : Math.max(1, opening.changesAtMs - now);
-      if (opening.open)
-        return changesInMs === null
-          ? null
-          : { ms: changesInMs, words: 'until its window closes', reached: () => undefined };
-      await this.waitSaying(key, opening.why, () => false, changesInMs);
-    }
-  }
-
-  /** Waits for the windows that apply to `kind`, where there are any. */
-  async awaitWindow(key: string, kind: Kind): Promise<void> {
-    await this.#openWindow(key, kind);
   }
 
   /** Writes to the ledger through `work`; where another run is registered there meanwhile, registers this one first. */

@@ -53,6 +53,8 @@ export interface Gate {
   /** Milliseconds since the epoch, or null where the approval doesn't expire. */
   expiresAt: number | null;
   details: string | null;
+  /** Approving it lets a step go outside of its windows: nothing waits for that. */
+  overrides?: 'window';
 }
 /** Something that failed for good and waits for a person. `id` is a step's or a gate's. */
 export interface Hold {
@@ -83,6 +85,8 @@ export interface MigrationState {
   canceled: boolean;
   /** What keeps the run or a part of it waiting, in words, by what waits. */
   waiting: Record<string, string>;
+  /** When what waits for a window may go next, in milliseconds since the epoch; null: never by itself. */
+  nextAt?: Record<string, number | null>;
   throttles: Record<string, ThrottleOverride>;
   /** Changes by others that were accepted with a retry, by step. A state of 0.1.0 has none. */
   accepted?: Record<string, AcceptedDrift>;

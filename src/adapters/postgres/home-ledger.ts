@@ -171,14 +171,14 @@ export class HomeLedger {
     );
   }
 
-  /** Events of a type in this version and epoch, oldest first. */
+  /** Events of these types in this version and epoch, oldest first. */
   async events(
     run: RunRef,
-    type: string,
+    types: readonly string[],
   ): Promise<{ key: string; by: string | null; data: Record<string, unknown> }[]> {
     const rows = await this.database.query(
-      `SELECT event_key, by, data FROM switchback.audit WHERE ${VERSION_KEY} AND type = $4 ORDER BY id`,
-      [...versionKey(run), type],
+      `SELECT event_key, by, data FROM switchback.audit WHERE ${VERSION_KEY} AND type = ANY ($4) ORDER BY id`,
+      [...versionKey(run), types],
     );
     return rows.map((row) => ({
       key: row['event_key'] ?? '',

@@ -17,6 +17,7 @@ export function nameFindings(draft: Draft): Finding[] {
       'step id',
     ),
     ...twice(gatesWithPaths(draft), 'gate'),
+    ...windowGateFindings(draft),
     ...requireFindings(draft),
     ...baseStateFindings(draft),
     ...(steps.length > PLAN_STEPS_MAX
@@ -54,6 +55,16 @@ function gatesWithPaths(draft: Draft): { name: string; path: Path }[] {
     return [...round, ...inside];
   });
 }
+
+/** `<phase>/window` lets a phase go outside of its windows: a gate of the plan's own would be taken for it. */
+const windowGateFindings = (draft: Draft): Finding[] =>
+  draft.windows.length === 0
+    ? []
+    : gatesWithPaths(draft)
+        .filter(({ name }) => name.endsWith('/window'))
+        .map(({ name, path }) =>
+          invalid(path, `gate "${name}" is the one that overrides windows, which this plan has; give it another name`),
+        );
 
 function requireFindings(draft: Draft): Finding[] {
   const own = draft.requires

@@ -1,15 +1,13 @@
 import type { EffectInput, EffectResult } from '../../activities/effect.ts';
 import type { Direction } from '../../messages/index.ts';
-import type { Kind, Phase, Step, StepOf } from '../../plan/index.ts';
+import type { Phase, Step, StepOf } from '../../plan/index.ts';
 import { longActivity } from '../activities.ts';
 import { durationMs } from '../duration.ts';
 import { stepOf } from '../state.ts';
 import type { Run } from '../run.ts';
 import { timeLimit } from '../step-timeout.ts';
+import { MOVES_DATA, openWindow } from '../windows.ts';
 import type { Orchestration } from './orchestration.ts';
-
-/** Kinds that move data stop while no window of theirs is open; the others look at it before they start. */
-const MOVES_DATA: readonly Kind[] = ['backfill', 'verify', 'move'];
 
 /** A kind that is one heartbeating activity of the same name each way. */
 export const byActivity = (options: Partial<Omit<Orchestration, 'up'>> = {}): Orchestration => ({
@@ -22,7 +20,7 @@ export const byActivity = (options: Partial<Omit<Orchestration, 'up'>> = {}): Or
 
 async function effect(run: Run, phase: Phase, step: Step, direction: Direction): Promise<string> {
   const time = timeLimit(run, step);
-  if (direction === 'up' && !MOVES_DATA.includes(step.uses)) await run.awaitWindow(step.id, step.uses);
+  if (direction === 'up' && !MOVES_DATA.includes(step.uses)) await openWindow(run, step.id, step.uses);
   const result = await run.perform(
     step.id,
     async () => {

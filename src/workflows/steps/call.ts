@@ -2,6 +2,7 @@ import {
   ActivityCancellationType,
   ActivityFailure,
   isCancellation,
+  patched,
   scheduleActivity,
   TimeoutFailure,
 } from '@temporalio/workflow';
@@ -13,6 +14,7 @@ import { cut, failWith, stepFailure } from '../failure.ts';
 import type { Run } from '../run.ts';
 import { soak } from '../soak.ts';
 import { summaryOf } from '../summary.ts';
+import { openWindow } from '../windows.ts';
 import type { Orchestration } from './orchestration.ts';
 
 /** What the other team's activity gets. Its own idempotency is keyed by `idempotencyKey`. */
@@ -30,6 +32,8 @@ const NO_WORKER_AFTER_MS = 5 * 60_000;
 export const call: Orchestration = {
   async up(run, phase, step) {
     const of = asCall(step);
+    if (run.checked.plan.spec.policies.windows.length > 0 && patched('call-window'))
+      await openWindow(run, step.id, 'call');
     await record(run, phase, of, 'intended', null);
     const note = await tryAgain(run, of, 'up', of.activity, of.input);
     await record(run, phase, of, 'applied', note);
