@@ -16,6 +16,8 @@ export interface Opening {
 
 /** A window that joins the next without a gap is followed this often before the answer is 'ask again then'. */
 const BOUNDARIES_MAX = 500;
+/** Nothing runs while these wait: their time is that of people and clocks. */
+const NEEDS_NO_WINDOW: readonly Kind[] = ['wait', 'approval'];
 
 /**
  * Windows of RFC 5545 (RRULE with DTSTART and TZID; the duration is exact time, also over a change of the clocks, and
@@ -26,7 +28,9 @@ const BOUNDARIES_MAX = 500;
  * @throws SwitchbackError PlanInvalid where a rule can't be read
  */
 export function nextOpening(windows: readonly Window[], kind: Kind, now: Date): Opening {
-  const applying = windows.filter((window) => window.applies === undefined || window.applies.includes(kind));
+  const applying = NEEDS_NO_WINDOW.includes(kind)
+    ? []
+    : windows.filter((window) => window.applies === undefined || window.applies.includes(kind));
   const allows = applying.filter((window) => 'allow' in window).map(allowOf);
   const denies = applying.filter((window) => 'deny' in window).map(denyOf);
   const at = now.getTime();

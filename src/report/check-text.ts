@@ -12,6 +12,8 @@ export interface CheckReport {
   plan: Plan;
   digest: string;
   gates: readonly Gate[];
+  /** What windows mean for its steps if it started now. */
+  windows: readonly { steps: readonly string[]; open: boolean; changesAt: string | null; why: string }[];
   live: LiveCheck | { skipped: string };
   /** The file that has the findings as SARIF; null where there is none. */
   sarif: string | true | null;
@@ -27,9 +29,18 @@ export function checkText(report: CheckReport, { width, color }: { width: number
     `  ${metadata.name} version ${metadata.version}, ${counted(spec.phases.length, 'phase')}, ${counted(steps, 'step')}`,
     `  gates: ${gates.map(({ gate }) => gate).join(', ') || 'none'}`,
     `  digest: ${digest}`,
+    ...windowLines(report, width),
     ...liveLines(path, live, { width, color }),
     ...(typeof sarif === 'string' ? [`wrote ${sarif}`] : []),
   ].join('\n');
+}
+
+function windowLines({ windows }: CheckReport, width: number): string[] {
+  if (windows.length === 0) return [];
+  const told = windows.flatMap(({ steps, open, changesAt, why }) =>
+    wrap(`${!open && changesAt === null ? 'warning: ' : ''}${steps.join(', ')}: ${why}`, Math.max(20, width - 4)),
+  );
+  return ['  windows, if it started now:', ...told.map((line) => `    ${line}`)];
 }
 
 function liveLines(

@@ -22,6 +22,17 @@ describe('nextCommands', () => {
       'npx switchback reject split-full-name contract/before --as you@example.com',
     ]);
   });
+  it('lets a step go outside of its windows by its gate, which nobody has to refuse', () => {
+    const override = openGate({ gate: 'fill/window', overrides: 'window' });
+    expect(nextCommands(sampleStatus({ status: 'waiting', gates: [override] }), 'npx switchback')).toEqual([
+      {
+        why: 'let fill go outside of its windows',
+        command: 'npx switchback approve split-full-name fill/window --as you@example.com',
+      },
+    ]);
+    const rejected = { ...override, state: 'rejected' as const };
+    expect(commandsOf(sampleStatus({ status: 'held', gates: [rejected], error: null }))).toEqual([]);
+  });
   it('offers retry, skip and abort for what is held', () => {
     const phases = [
       {

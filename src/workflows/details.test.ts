@@ -78,6 +78,14 @@ describe('the signal to send next', () => {
     ]);
   });
 
+  test('a step that waits for its window has the payload of its override, and the run is not asking for approval', () => {
+    const override = gate({ gate: 'fill/window', overrides: 'window', approvals: [], expiresAt: null, details: null });
+    const details = detailsOf(status({ status: 'waiting' }), state({ gates: { o: override } }));
+    expect(details).toContain('### Waits for its window: fill\n\nIt goes by itself when the window opens.');
+    expect(payloadsIn(details)[0]).toMatchObject(['approve', { gate: 'fill/window', decisionId: 'fill/window-1-1' }]);
+    expect(details).not.toContain('Approval needed');
+  });
+
   test.each([
     ['running', {}, ['abort']],
     ['paused', { paused: 'paused by ana' }, ['resume', 'abort']],

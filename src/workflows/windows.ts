@@ -14,8 +14,6 @@ import { type Gate, stepOf } from './state.ts';
 
 /** Kinds that move data stop while no window of theirs is open; the others look at it before they start. */
 export const MOVES_DATA: readonly Kind[] = ['backfill', 'verify', 'move'];
-/** Nothing runs while these wait: their time is that of people and clocks. */
-export const NEEDS_NO_WINDOW: readonly Kind[] = ['wait', 'approval'];
 
 export const windowGate = (id: string): string => `${id}/window`;
 
@@ -33,7 +31,6 @@ export async function openPhase(run: Run, phase: Phase): Promise<void> {
   if (phase.preconditions.length === 0 || run.checked.plan.spec.policies.windows.length === 0) return;
   if (!patched('phase-window')) return;
   const first = phase.steps.filter(({ needs }) => needs.length === 0).map(({ uses }) => uses);
-  if (first.some((kind) => NEEDS_NO_WINDOW.includes(kind))) return;
   await waitFor(run, { key: windowGate(phase.name), id: phase.name, phase: phase.name, kinds: [...new Set(first)] });
 }
 

@@ -12,6 +12,7 @@ import { dryRunText } from '../dry-run/dry-run-text.ts';
 import { dryRunOf } from '../dry-run/of-plan.ts';
 import { askLive } from '../live-answer.ts';
 import { openPlanFile, type PlanFile } from '../plan-file.ts';
+import { type WindowOutlook, windowOutlook } from '../window-outlook.ts';
 import { writeFile } from '../write-file.ts';
 
 const HINT = 'correct the plan and check it again; docs/plan-format.md has every field';
@@ -52,10 +53,11 @@ export const check: CommandMaker = (cli) =>
       const problems = [...('problems' in live ? live.problems : []), ...(dryRun?.problems ?? [])];
       if (options.sarif !== undefined) writeSarif(path, invocation, { live, fileProblems: [] });
       if (options.sarif !== true) {
-        invocation.print(jsonOf(path, file, { live, dryRun }, problems.length === 0), () =>
+        const windows = windowOutlook(file.check.plan, new Date());
+        invocation.print(jsonOf(path, file, { windows, live, dryRun }, problems.length === 0), () =>
           [
             checkText(
-              { path, ...file.check, live, sarif: options.sarif ?? null },
+              { path, ...file.check, windows, live, sarif: options.sarif ?? null },
               { width: terminal.screen?.columns ?? PIPE_COLUMNS, color: terminal.color },
             ),
             ...(dryRun === null ? [] : [dryRunText(dryRun)]),
@@ -87,7 +89,7 @@ async function openForCheck(path: string, invocation: Invocation<Options>): Prom
 const jsonOf = (
   path: string,
   { check: { plan, digest, claims, gates, risks } }: PlanFile,
-  { live, dryRun }: { live: Live; dryRun: DryRun | null },
+  { windows, live, dryRun }: { windows: WindowOutlook[]; live: Live; dryRun: DryRun | null },
   ok: boolean,
 ) => ({
   ok,
@@ -98,6 +100,7 @@ const jsonOf = (
   risks,
   gates: gates.map(({ gate }) => gate),
   claims,
+  windows,
   live,
   ...(dryRun !== null && { dryRun }),
 });

@@ -27,7 +27,7 @@ export function openingOf({ plan, live }: BlueprintInput): string[] {
       const which = window.applies === undefined ? 'Every step' : `Steps of kind ${window.applies.join(', ')}`;
       return 'allow' in window
         ? `${which} ${window.applies === undefined ? 'runs' : 'run'} only in a window of ${window.duration}: ${window.allow.replaceAll('\n', ' ')}.`
-        : `${which} ${window.applies === undefined ? 'rests' : 'rest'} during ${window.deny}, from ${window.from} to ${window.to}.`;
+        : `${which} ${window.applies === undefined ? 'rests' : 'rest'} during ${window.deny}, from ${window.from} to ${window.to}${window.timezone === undefined ? '' : ` (${window.timezone})`}.`;
     }),
     'skipped' in live
       ? `The live databases were not looked at: ${live.skipped}. Locks and sizes are therefore not in it.`
