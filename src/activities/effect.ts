@@ -19,6 +19,8 @@ export interface EffectInput<K extends Kind = Kind> {
   throttle: ThrottleOverride | null;
   /** What others have changed in the run's tables and a person has accepted: its digest, and who. */
   accept?: AcceptedDrift | null;
+  /** How often a person has let the step try again: what stopped it for good stands until then. */
+  retried?: number;
 }
 export interface AcceptedDrift {
   digest: string;

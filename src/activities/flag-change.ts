@@ -1,6 +1,6 @@
 import type { Queryable } from '../adapters/postgres/database.ts';
 import { type FlagRow, FlagStates } from '../adapters/postgres/flag-states.ts';
-import { type StepKey, StepLedger } from '../adapters/postgres/step-ledger.ts';
+import { type StepKey, StepLedger, type StepRecord } from '../adapters/postgres/step-ledger.ts';
 import { differences, type FlagState, isBetween, type OurStrategy } from '../adapters/unleash/flag-state.ts';
 import { type FlagRef, flagChanged, type Unleash } from '../adapters/unleash/unleash.ts';
 import { SwitchbackError } from '../messages/index.ts';
@@ -20,10 +20,10 @@ export class FlagChange {
   readonly our: OurStrategy;
   readonly key: StepKey;
   readonly states: FlagStates<FlagState>;
-  readonly #ledger: StepLedger;
+  readonly ledger: StepLedger;
   readonly #unleash: Unleash;
   readonly #context: EffectContext;
-  readonly #propagationMs: number;
+  readonly propagationMs: number;
 
   constructor(input: EffectInput<'flag'> | EffectInput<'rollout'>, context: EffectContext) {
     const { run, phase, step } = input;
@@ -36,21 +36,24 @@ export class FlagChange {
     };
     this.key = { run, phase, step: step.id, kind: step.uses };
     this.states = new FlagStates(context.deps.home.database);
-    this.#ledger = new StepLedger(context.deps.home.database);
+    this.ledger = new StepLedger(context.deps.home.database);
     this.#unleash = unleashOf(context);
     this.#context = context;
-    this.#propagationMs = durationMs(definition.propagation);
+    this.propagationMs = durationMs(definition.propagation);
   }
 
   /**
    * Makes of the flag what `change` makes of its state; nothing where it is that already. `record` runs in the
-   * transaction that confirms the change. Throws `FlagChanged` where someone else has changed it.
+   * transaction that confirms the change, `beside` in the one that writes its intent. Throws `FlagChanged` where someone
+   * else has changed it.
    */
   async apply(
     change: (state: FlagState) => FlagState,
     record: (session: Queryable, ledger: StepLedger) => Promise<void>,
+    beside: Beside = () => Promise.resolve(),
   ): Promise<void> {
-    await this.#locked(async (session) => {
+    await this.locked(async (session, ledger, step) => {
+      await beside(session, ledger, step);
       const row = await this.states.read(this.key, session);
       const actual = await this.#unleash.read(this.ref, this.#context.signal);
       if (row === null) {
@@ -69,7 +72,7 @@ export class FlagChange {
 
   /** Restores the state that the step found, whole. False where the step never came to change the flag. */
   async restore(): Promise<boolean> {
-    const next = await this.#locked(async (session) => {
+    const next = await this.locked(async (session) => {
       const row = await this.states.read(this.key, session);
       if (row === null || row.restored) return row === null ? 'nothing' : 'done';
       const actual = await this.#unleash.read(this.ref, this.#context.signal);
@@ -84,12 +87,12 @@ export class FlagChange {
   /** How long it is, in milliseconds, until every client acts on the restored state. */
   async unseenForMs(): Promise<number> {
     const row = await this.states.read(this.key);
-    return row?.restoredMsAgo == null ? 0 : Math.max(0, this.#propagationMs - row.restoredMsAgo);
+    return row?.restoredMsAgo == null ? 0 : Math.max(0, this.propagationMs - row.restoredMsAgo);
   }
 
   /** Ends the undoing. Not before clients have seen the flag: a restart that finds it ended goes on at once. */
   async recordUndone(note: string): Promise<void> {
-    await this.#locked((session) => this.#ledger.record(session, this.key, 'undone', { note }));
+    await this.locked((session) => this.ledger.record(session, this.key, 'undone', { note }));
   }
 
   /** Looks whether the flag still is what the step made of it. Throws `FlagChanged`. */
@@ -104,7 +107,7 @@ export class FlagChange {
    * `FlagChanged` where someone else has changed what the step made of it; what was restored is no longer the step's.
    */
   async nudge(): Promise<boolean> {
-    return this.#locked(async (session) => {
+    return this.locked(async (session) => {
       const row = await this.states.read(this.key, session);
       if (row === null || !row.confirmed) return false;
       const actual = await this.#unleash.read(this.ref, this.#context.signal);
@@ -116,7 +119,7 @@ export class FlagChange {
   /** Writes to the ledger under the fence, for steps that keep a position. */
   async fenced(work: (session: Queryable) => Promise<void>): Promise<void> {
     await this.#context.deps.home.database.transaction(async (session) => {
-      await this.#ledger.fence(session, this.key.run);
+      await this.ledger.fence(session, this.key.run);
       await work(session);
     });
   }
@@ -125,7 +128,7 @@ export class FlagChange {
     { restored }: { restored: boolean },
     record: (session: Queryable, ledger: StepLedger) => Promise<void>,
   ): Promise<void> {
-    await this.#locked(async (session) => {
+    await this.locked(async (session) => {
       const row = await this.states.read(this.key, session);
       if (row === null || row.restored) throw new Error(`the flag state of step ${this.key.step} is gone`);
       if (!row.confirmed) {
@@ -133,7 +136,7 @@ export class FlagChange {
         const seen = await this.#unleash.write(this.ref, row.ours, this.#context.signal);
         await this.states.confirm(session, this.key, seen, { restored });
       }
-      await record(session, this.#ledger);
+      await record(session, this.ledger);
     });
   }
 
@@ -146,14 +149,18 @@ export class FlagChange {
     }
   }
 
-  #locked<T>(work: (session: Queryable) => Promise<T>): Promise<T> {
+  /** Under the fence, with the step's record and the flag locked until the transaction ends. */
+  locked<T>(work: (session: Queryable, ledger: StepLedger, step: StepRecord) => Promise<T>): Promise<T> {
     return this.#context.deps.home.database.transaction(async (session) => {
-      await this.#ledger.enter(session, this.key);
+      const step = await this.ledger.enter(session, this.key);
       await this.states.lock(session, this.ref);
-      return work(session);
+      return work(session, this.ledger, step);
     });
   }
 }
+
+/** What commits together with the intent of a change. */
+export type Beside = (session: Queryable, ledger: StepLedger, step: StepRecord) => Promise<void>;
 
 const DEFAULT_DEFINITION: FlagDefinition = {
   environment: 'development',

@@ -6,51 +6,48 @@ import {
   withVariant,
 } from '../adapters/unleash/flag-state.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import type { StepOf } from '../plan/index.ts';
-import type { Effect, EffectContext } from './effect.ts';
-import { FlagChange } from './flag-change.ts';
-import { pause } from './pause.ts';
+import type { Stage, StepOf } from '../plan/index.ts';
+import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
+import { Exposure } from './exposure.ts';
+import { undoExposure } from './undo-exposure.ts';
 
-/** `flag`: sets a flag's state; undone by restoring the whole state that the step found. */
+/** `flag`: sets a flag's state, or a path's stage; undone by restoring the whole state that the step found. */
 export const flag: Effect<'flag'> = {
   async up(input, context) {
-    const change = changeOf(input.step);
-    const flagChange = new FlagChange(input, context);
-    const note = `flag ${input.step.flag} in ${flagChange.ref.environment}: ${change.says}`;
-    context.report({ progress: null, note });
-    await flagChange.apply(
-      (state) => change.make(state, flagChange.our),
-      (session, ledger) => ledger.record(session, flagChange.key, 'applied', { note }),
-    );
-    return { note, progress: { done: 1, total: 1, perSecond: null, etaSeconds: null } };
+    const { step } = input;
+    return step.stage === undefined ? set(input, context, changeOf(step)) : bring(input, context, step.stage);
   },
 
   async down(input, context) {
-    return undoFlag(new FlagChange(input, context), context);
+    return undoExposure(input, context);
   },
 };
 
-/**
- * How `flag` and `rollout` are undone. It ends only when clients have seen it: what comes next takes away the columns
- * and triggers that the new path needs.
- */
-export async function undoFlag(
-  flagChange: FlagChange,
-  context: EffectContext,
-): Promise<{ note: string; progress: null }> {
-  const { flag: name, environment } = flagChange.ref;
-  if (!(await flagChange.restore())) {
-    const note = `flag ${name} was not changed: nothing to undo`;
-    await flagChange.recordUndone(note);
-    return { note, progress: null };
-  }
-  const leftMs = await flagChange.unseenForMs();
-  const seconds = Math.ceil(leftMs / 1000);
-  context.report({ progress: null, note: `flag ${name} is as it was; clients see it within ${seconds} s` });
-  await pause(leftMs, context.signal);
-  const note = `flag ${name} in ${environment} is as it was`;
-  await flagChange.recordUndone(note);
-  return { note, progress: null };
+async function set(input: EffectInput<'flag'>, context: EffectContext, change: Change): Promise<EffectResult> {
+  const exposure = new Exposure(input, context);
+  const { our, ref } = exposure.change;
+  const note = `flag ${ref.flag} in ${ref.environment}: ${change.says}`;
+  context.report({ progress: null, note });
+  await exposure.change.apply(
+    (state) => change.make(state, our),
+    () => Promise.resolve(),
+  );
+  const acted = await exposure.acknowledged();
+  return applied(exposure, acted === null ? note : `${note}; ${acted}`);
+}
+
+async function bring(input: EffectInput<'flag'>, context: EffectContext, stage: Stage): Promise<EffectResult> {
+  const exposure = new Exposure(input, context);
+  const { flag: name, environment } = exposure.path.place;
+  context.report({ progress: null, note: `brings the path of flag ${name} in ${environment} to stage ${stage}` });
+  const acted = await exposure.reach({ stage });
+  return applied(exposure, `the path of flag ${name} in ${environment} is at stage ${stage}; ${acted}`);
+}
+
+/** Recorded when it is seen, not when it is set: a run that goes on from the record relies on it. */
+async function applied({ change }: Exposure, note: string): Promise<EffectResult> {
+  await change.locked((session, ledger) => ledger.record(session, change.key, 'applied', { note }));
+  return { note, progress: { done: 1, total: 1, perSecond: null, etaSeconds: null } };
 }
 
 interface Change {
@@ -73,9 +70,7 @@ function changeOf(step: StepOf<'flag'>): Change {
       make: (state, our) => withVariant(state, variant, our),
     };
   }
-  throw new SwitchbackError('Unsupported', `step "${step.id}": \`stage\` has no engine in this version`, {
-    hint: 'use `percent`, `enabled` or `variant`',
-  });
+  throw new Error(`step "${step.id}" sets nothing`);
 }
 
 /** Unleash hashes users into 100 buckets: a fraction of a percent would silently be rounded down. */

@@ -25,7 +25,7 @@ export interface Decision {
   gate: string | null;
   /** The step or gate that is held, for retry and skip; null: the only held one. */
   step: string | null;
-  /** For retry: the digest of what others have changed in the run's tables, as it was shown; null: nothing is accepted. */
+  /** For retry: the digest of what the held step shows and may be accepted; null: nothing is accepted. */
   accept: string | null;
 }
 export type Message = { name: Exclude<MessageName, 'throttle'>; decision: Decision };

@@ -6,6 +6,7 @@ import { nameFindings } from './rules/names.ts';
 import { orderFindings } from './rules/order.ts';
 import { policyFindings } from './rules/policy.ts';
 import { serviceFindings } from './rules/services.ts';
+import { stageFindings } from './rules/stages.ts';
 import { valueFindings } from './rules/values.ts';
 import { unsupportedIn } from './support.ts';
 
@@ -16,6 +17,7 @@ const RULES: readonly ((draft: Draft) => Finding[])[] = [
   policyFindings,
   serviceFindings,
   contractFindings,
+  stageFindings,
   valueFindings,
   metricFindings,
   unsupportedIn,

@@ -22,10 +22,7 @@ interface FieldGap {
 export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { kind: 'move' },
 
-  { in: ['flag'], field: 'stage', when: 'given' },
-  { in: ['rollout'], field: 'ramp[].stage', when: 'given' },
   { in: ['rollout'], field: 'analysis', when: 'given' },
-  { in: ['rollout'], field: 'acknowledge', when: 'given' },
   { in: ['approval'], field: 'verified', when: 'true' },
 
   { in: 'condition', field: 'flagUsage', when: 'given' },

@@ -57,7 +57,7 @@ function nextSignals(status: Status, state: MigrationState): string {
     );
     if (drift !== undefined) {
       parts.push(
-        ...signal('To accept the changes as they are shown, and go on, send the signal `retry`', 'retry', {
+        ...signal('To accept what is shown, and go on, send the signal `retry`', 'retry', {
           step: id,
           decisionId: `${decisionId}-accept`,
           accept: drift,

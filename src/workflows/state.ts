@@ -25,6 +25,8 @@ export interface StepProgress {
   touched: boolean;
   /** Milliseconds of its `timeout` that are left; counted down while it runs. */
   remainingMs: number | null;
+  /** How often a person has let it try again. */
+  retried?: number;
 }
 /** The stations of a phase, in order; a phase goes on at the one it stands at. */
 export const STATIONS = ['preconditions', 'before', 'steps', 'exit', 'soak', 'after', 'done'] as const;
@@ -61,7 +63,7 @@ export interface Hold {
   id: string;
   phase: string;
   error: StatusError;
-  /** The digest of what others have changed in the run's tables, where it is held for that. */
+  /** The digest of what a person may accept: what others have changed in the run's tables, or a case that a step shows. */
   drift?: string;
   /** Votes for retry and for skip; as many are needed as the policy of the phase's risk asks for. */
   votes: { retry: Approval[]; skip: Approval[] };

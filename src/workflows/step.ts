@@ -14,6 +14,7 @@ export async function runStep(run: Run, phase: Phase, step: Step): Promise<void>
   for (;;) {
     if (!isHeld(run, step.id) && (await attempted(run, phase, step, at))) return;
     if ((await resolution(run, step.id)) === 'skip') return skip(run, phase, step, at, 'skipped by a person');
+    at.retried = (at.retried ?? 0) + 1;
   }
 }
 
@@ -28,8 +29,7 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
     at.note = noted(failure.error.message);
     if (holds(run, step, failure)) {
       at.state = 'held';
-      const { accept } = failure.fields;
-      placeHold(run, step.id, phase.name, failure.error, typeof accept === 'string' ? { drift: accept } : {});
+      placeHold(run, step.id, phase.name, failure.error, acceptable(failure));
       return false;
     }
     at.state = 'failed';
@@ -37,6 +37,10 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
     throw new Stop();
   }
 }
+
+/** What a person may accept as it is shown, by its digest. */
+const acceptable = ({ fields: { accept } }: StepFailure): { drift?: string } =>
+  typeof accept === 'string' ? { drift: accept } : {};
 
 /**
  * After the point of no return nothing rolls back, whatever the plan says. What would take the way back and is refused
@@ -100,7 +104,7 @@ export async function undoStep(run: Run, phase: Phase, step: Step): Promise<void
         return;
       }
       at.state = 'held';
-      placeHold(run, step.id, phase.name, failure.error);
+      placeHold(run, step.id, phase.name, failure.error, acceptable(failure));
     }
     if ((await resolution(run, step.id)) === 'retry') continue;
     at.state = 'failed';

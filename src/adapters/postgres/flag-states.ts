@@ -19,6 +19,8 @@ export interface FlagRow<S> {
   restored: boolean;
   /** Milliseconds since it was restored, by the database's clock; null where it wasn't. */
   restoredMsAgo: number | null;
+  /** When its last change began, by the database's clock; null for one of an older version. */
+  changedAt: string | null;
 }
 export interface FlagPlace {
   project: string;
@@ -34,7 +36,7 @@ const keyValues = ({ run, step }: StepRef): [string, number, number, string] => 
   run.epoch,
   step,
 ];
-const COLUMNS = `project, environment, flag, captured, previous, ours,
+const COLUMNS = `project, environment, flag, captured, previous, ours, changed_at,
   confirmed::text AS confirmed, (restored_at IS NOT NULL)::text AS restored,
   floor(extract(epoch FROM clock_timestamp() - restored_at) * 1000)::bigint AS restored_ms_ago`;
 
@@ -72,19 +74,19 @@ export class FlagStates<S> {
   async capture(session: Queryable, of: StepRef, place: FlagPlace, found: S, ours: S): Promise<void> {
     await session.query(
       `INSERT INTO switchback.flag_states
-         (migration, version, epoch, step, project, environment, flag, captured, previous, ours)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9) ON CONFLICT DO NOTHING`,
+         (migration, version, epoch, step, project, environment, flag, captured, previous, ours, changed_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, clock_timestamp()) ON CONFLICT DO NOTHING`,
       [...keyValues(of), place.project, place.environment, place.flag, JSON.stringify(found), JSON.stringify(ours)],
     );
   }
 
   /** Writes the intent: from `previous`, which was seen there, to `ours`. */
   async intend(session: Queryable, of: StepRef, previous: S, ours: S): Promise<void> {
-    await session.query(`UPDATE switchback.flag_states SET previous = $5, ours = $6, confirmed = false WHERE ${KEY}`, [
-      ...keyValues(of),
-      JSON.stringify(previous),
-      JSON.stringify(ours),
-    ]);
+    await session.query(
+      `UPDATE switchback.flag_states SET previous = $5, ours = $6, confirmed = false, changed_at = clock_timestamp()
+       WHERE ${KEY}`,
+      [...keyValues(of), JSON.stringify(previous), JSON.stringify(ours)],
+    );
   }
 
   /** `seen` was read back: the intent is fact. */
@@ -106,8 +108,8 @@ export class FlagStates<S> {
     );
   }
 
-  async readPosition(of: StepRef): Promise<unknown> {
-    const [row] = await this.#database.query(`SELECT position FROM switchback.rollouts WHERE ${KEY}`, keyValues(of));
+  async readPosition(of: StepRef, session: Queryable = this.#database): Promise<unknown> {
+    const [row] = await session.query(`SELECT position FROM switchback.rollouts WHERE ${KEY}`, keyValues(of));
     return row === undefined ? null : JSON.parse(row['position'] ?? 'null');
   }
 }
@@ -124,5 +126,6 @@ function rowOf<S>(row: Record<string, string | null>): FlagRow<S> {
     confirmed: row['confirmed'] === 'true',
     restored: row['restored'] === 'true',
     restoredMsAgo: row['restored_ms_ago'] == null ? null : Number(row['restored_ms_ago']),
+    changedAt: row['changed_at'] ?? null,
   };
 }

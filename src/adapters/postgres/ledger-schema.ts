@@ -1,5 +1,6 @@
 import { noWrites } from './database-error.ts';
 import { assertSettings, type Database, type Queryable } from './database.ts';
+import { GATES } from './gate-tables.ts';
 import { DEPRECATIONS, HOME_TABLES, SALTS, SCHEMA_SNAPSHOTS } from './home-ledger-tables.ts';
 import {
   BEFORE_IMAGES,
@@ -36,6 +37,7 @@ const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
     { name: '0004-deprecations', sql: DEPRECATIONS },
     { name: '0008-salt', sql: SALTS },
     { name: '0010-switches', sql: SWITCHES },
+    { name: '0013-gates', sql: GATES },
   ],
 };
 /** Any number will do, as long as every worker takes the same: the advisory lock under which ledgers are upgraded. */

@@ -13,6 +13,6 @@ export const retry: CommandMaker = (cli) =>
     (command) =>
       command.option(
         '--accept <digest>',
-        'go on with what others have changed in its tables, as the held step shows it',
+        'go on with what the held step shows: what others have changed in its tables, a gate without a verdict',
       ),
   );

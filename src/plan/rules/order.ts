@@ -1,6 +1,6 @@
 import { type Draft, type DraftStep, stepsOf } from '../draft.ts';
-import { type Finding, invalid } from '../finding.ts';
-import { KINDS } from '../steps/index.ts';
+import { type Finding, invalid, type Path } from '../finding.ts';
+import { type Kind, KINDS } from '../steps/index.ts';
 import { byId, needsClosure, unknownName } from './names.ts';
 
 type StepsById = ReadonlyMap<string, DraftStep>;
@@ -77,10 +77,12 @@ export function circleFrom(start: string, nextOf: (node: string) => readonly str
   return null;
 }
 
+const STANDS_ON_A_DUAL_WRITE: readonly string[] = ['backfill', 'verify', 'flag', 'rollout'] satisfies Kind[];
+
 /** `of` names a dual-write step that is done when this one begins. */
 function ofFindings(step: DraftStep, here: StepsById, draft: Draft, everywhere: StepsById): Finding[] {
   const of = step.raw['of'];
-  if (typeof of !== 'string' || (step.uses !== 'backfill' && step.uses !== 'verify')) return [];
+  if (typeof of !== 'string' || !STANDS_ON_A_DUAL_WRITE.includes(step.uses ?? '')) return [];
   const path = [...step.path, 'of'];
   const target = everywhere.get(of);
   const dualWrites = [...everywhere.values()].flatMap(({ id, uses }) =>
@@ -103,8 +105,15 @@ function ofFindings(step: DraftStep, here: StepsById, draft: Draft, everywhere: 
   if (target.phase === step.phase && !needsClosure(step, here).has(of)) {
     return [invalid(path, `step "${of}" is in the same phase and may not be done yet; add \`needs: [${of}]\``)];
   }
+  if (step.uses === 'flag' || step.uses === 'rollout') return oneWayFindings(target, path, of);
   return target.raw['from'] === undefined ? [] : pairsFindings(step, of);
 }
+
+/** What is written on the new path alone comes back to the old one by `down`, or not at all. */
+const oneWayFindings = (target: DraftStep, path: Path, of: string): Finding[] =>
+  target.raw['down'] === undefined
+    ? [invalid(path, `dual-write step "${of}" has no \`down\`: it doesn't keep the old side in step with the new`)]
+    : [];
 
 /** What a dual write between two tables has no use for: the old table’s rows are not written, and pairs are no groups. */
 const NOT_OF_PAIRS = { backfill: ['preserve'], verify: ['aggregates'] } as const;

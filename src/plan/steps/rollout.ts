@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { acknowledge } from '../acknowledge.ts';
 import { metric } from '../metric.ts';
+import { STAGES } from '../stages.ts';
 import { stepFields } from '../step.ts';
 import { count, duration } from '../values.ts';
-import { percent, STAGES } from './flag.ts';
+import { keptInStepBy, percent } from './flag.ts';
 
 /** Raises exposure step by step under gates. Undone by restoring the flag's whole state captured before. */
 export const rollout = z.strictObject({
@@ -26,14 +28,16 @@ export const rollout = z.strictObject({
       interval: duration.default('1m'),
       minSamples: count.default(500),
       onNoData: z.enum(['pause', 'fail']).default('pause'),
+      deadline: duration.optional().meta({
+        description:
+          'How long after its bake a stop may look for the evidence that passes it; then a person decides. Without it as long again as the bake, and at least 10 intervals.',
+      }),
       metrics: z.array(metric).min(1).max(20),
     })
     .optional()
     .describe('Statistical gates: metrics of the new path against the old.'),
-  acknowledge: z
-    .strictObject({ required: z.union([z.literal('all'), count]).default('all'), timeout: duration.default('5m') })
-    .optional()
-    .describe('Waits until service instances say that they act on each stop.'),
+  acknowledge,
+  of: keptInStepBy,
   exposureOnFailure: z
     .strictObject({ percent })
     .optional()

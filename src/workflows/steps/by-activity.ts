@@ -62,5 +62,6 @@ function inputOf(run: Run, phase: Phase, step: Step, direction: Direction): Effe
     flag: 'flag' in step ? (run.checked.plan.spec.flags[step.flag] ?? null) : null,
     throttle: run.state.throttles[step.id] ?? null,
     accept: run.state.accepted?.[step.id] ?? null,
+    retried: run.state.steps[step.id]?.retried ?? 0,
   };
 }
