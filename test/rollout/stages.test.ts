@@ -184,7 +184,7 @@ describe('a ramp with stages', () => {
     expect(await rowOf(here, name)).toMatchObject({ stage: 'live' });
     await rollout.down({ ...input, accept: { digest: accept, by: 'ana' } }, here.context());
     expect(await rowOf(here, name)).toMatchObject({ stage: 'off', newOnlySince: null });
-    expect(await here.deps.home.events(here.run, 'stale-accepted')).toMatchObject([{ by: 'ana' }]);
+    expect(await here.deps.home.events(here.run, ['stale-accepted'])).toMatchObject([{ by: 'ana' }]);
   });
 
   test('a share of the users is exposed over the stage that the row keeps; the flag names no stage then', async () => {
