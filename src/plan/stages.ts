@@ -5,7 +5,7 @@
 export const STAGES = ['off', 'dual-write', 'shadow', 'live', 'ramp-down', 'complete'] as const;
 export type Stage = (typeof STAGES)[number];
 
-export const stageIndex = (stage: Stage): number => STAGES.indexOf(stage);
+const stageIndex = (stage: Stage): number => STAGES.indexOf(stage);
 export const isStage = (name: string): name is Stage => (STAGES as readonly string[]).includes(name);
 
 /** The same stage, or its neighbour. */
