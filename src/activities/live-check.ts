@@ -9,6 +9,7 @@ import type { Deps } from './deps.ts';
 import { lookAtDualWrites } from './dual-write-check.ts';
 import { lookAtExpressions } from './expression-check.ts';
 import { lookAtFlags } from './flag-check.ts';
+import { lookAtGates } from './gate-check.ts';
 import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
 import { hidingCheck } from './masking.ts';
@@ -28,6 +29,7 @@ const LOOKS: readonly Look[] = [
   lookAtApprovers,
   lookAtFlags,
   lookAtThrottles,
+  lookAtGates,
 ];
 
 /** Temporal takes 2 MiB in one answer; a finding has up to two kilobytes. */

@@ -33,3 +33,7 @@ export function timeWords(ms: number): string {
   const shown = value < TENTHS_BELOW ? Math.ceil(value * 10 - 1e-9) / 10 : Math.ceil(value - 1e-9);
   return `${shown.toLocaleString('en-US')} ${unit.word}`;
 }
+
+/** `71,000`, `4,700`, `950`: two significant digits; a fraction is rounded up to 1. */
+export const aboutWords = (value: number): string =>
+  Math.max(1, Math.round(value)).toLocaleString('en-US', { maximumSignificantDigits: 2 });

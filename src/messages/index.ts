@@ -7,3 +7,4 @@ export * from './live-check.ts';
 export * from './names.ts';
 export * from './run.ts';
 export * from './status.ts';
+export * from './stop-needs.ts';

@@ -1,4 +1,4 @@
-import { counted, type LiveCheck, problemOf } from '../messages/index.ts';
+import { counted, type LiveCheck, problemOf, type StopNeeds } from '../messages/index.ts';
 import type { Gate, Plan } from '../plan/index.ts';
 import { findingLines } from './check-findings.ts';
 import { statementLines } from './check-table.ts';
@@ -14,6 +14,8 @@ export interface CheckReport {
   gates: readonly Gate[];
   /** What windows mean for its steps if it started now. */
   windows: readonly { steps: readonly string[]; open: boolean; changesAt: string | null; why: string }[];
+  /** Of rollouts that compare metrics, what each stop needs. */
+  bakes: readonly StopNeeds[];
   live: LiveCheck | { skipped: string };
   /** The file that has the findings as SARIF; null where there is none. */
   sarif: string | true | null;
@@ -21,7 +23,7 @@ export interface CheckReport {
 
 /** A check as text for people: the plan, its statements with their locks, the findings, problems, notes. */
 export function checkText(report: CheckReport, { width, color }: { width: number; color: boolean }): string {
-  const { path, plan, digest, gates, live, sarif } = report;
+  const { path, plan, digest, gates, bakes, live, sarif } = report;
   const { metadata, spec } = plan;
   const steps = spec.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
   return [
@@ -30,6 +32,7 @@ export function checkText(report: CheckReport, { width, color }: { width: number
     `  gates: ${gates.map(({ gate }) => gate).join(', ') || 'none'}`,
     `  digest: ${digest}`,
     ...windowLines(report, width),
+    ...bakeLines(bakes, width),
     ...liveLines(path, live, { width, color }),
     ...(typeof sarif === 'string' ? [`wrote ${sarif}`] : []),
   ].join('\n');
@@ -41,6 +44,21 @@ function windowLines({ windows }: CheckReport, width: number): string[] {
     wrap(`${!open && changesAt === null ? 'warning: ' : ''}${steps.join(', ')}: ${why}`, Math.max(20, width - 4)),
   );
   return ['  windows, if it started now:', ...told.map((line) => `    ${line}`)];
+}
+
+/** What the statistical gates of rollouts need, so that nobody bakes too short. */
+function bakeLines(bakes: readonly StopNeeds[], width: number): string[] {
+  const indented = (text: string, by: number): string[] =>
+    wrap(oneLine(text), Math.max(20, width - by)).map((line) => ' '.repeat(by) + line);
+  return bakes.length === 0
+    ? []
+    : [
+        'bakes: what the gates of rollouts need (docs/gates.md)',
+        ...bakes.flatMap(({ phase, step, stop, at, bake, words }) => [
+          ...indented(`${phase}/${step}, stop ${stop}: ${at}, bakes ${bake}`, 2),
+          ...words.flatMap((text) => indented(text, 4)),
+        ]),
+      ];
 }
 
 function liveLines(

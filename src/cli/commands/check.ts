@@ -1,6 +1,6 @@
 import { relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type LiveCheck, SwitchbackError } from '../../messages/index.ts';
+import { type LiveCheck, type StopNeeds, SwitchbackError } from '../../messages/index.ts';
 import type { PlanProblem } from '../../plan/file/problem.ts';
 import { checkText } from '../../report/check-text.ts';
 import { sarifLog } from '../../report/sarif.ts';
@@ -48,16 +48,18 @@ export const check: CommandMaker = (cli) =>
       }
       const [path = ''] = args;
       const file = await openForCheck(path, invocation);
+      const { gateNeeds } = await import('../../activities/gate-needs.ts');
+      const bakes = gateNeeds(file.check.plan);
       const live = options.offline === true ? { skipped: 'left out (--offline)' } : await askLive(invocation, file);
       const dryRun = options.dryRun === true ? await dryRunOf(invocation, file) : null;
       const problems = [...('problems' in live ? live.problems : []), ...(dryRun?.problems ?? [])];
       if (options.sarif !== undefined) writeSarif(path, invocation, { live, fileProblems: [] });
       if (options.sarif !== true) {
         const windows = windowOutlook(file.check.plan, new Date());
-        invocation.print(jsonOf(path, file, { windows, live, dryRun }, problems.length === 0), () =>
+        invocation.print(jsonOf(path, file, { windows, bakes, live, dryRun }, problems.length === 0), () =>
           [
             checkText(
-              { path, ...file.check, windows, live, sarif: options.sarif ?? null },
+              { path, ...file.check, windows, bakes, live, sarif: options.sarif ?? null },
               { width: terminal.screen?.columns ?? PIPE_COLUMNS, color: terminal.color },
             ),
             ...(dryRun === null ? [] : [dryRunText(dryRun)]),
@@ -89,7 +91,7 @@ async function openForCheck(path: string, invocation: Invocation<Options>): Prom
 const jsonOf = (
   path: string,
   { check: { plan, digest, claims, gates, risks } }: PlanFile,
-  { windows, live, dryRun }: { windows: WindowOutlook[]; live: Live; dryRun: DryRun | null },
+  { windows, bakes, live, dryRun }: { windows: WindowOutlook[]; bakes: StopNeeds[]; live: Live; dryRun: DryRun | null },
   ok: boolean,
 ) => ({
   ok,
@@ -101,6 +103,7 @@ const jsonOf = (
   gates: gates.map(({ gate }) => gate),
   claims,
   windows,
+  bakes,
   live,
   ...(dryRun !== null && { dryRun }),
 });
