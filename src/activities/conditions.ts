@@ -2,6 +2,7 @@ import { type ConditionReading, Conditions } from '../adapters/metrics/condition
 import { catalogDigest, catalogSnapshot } from '../adapters/postgres/catalog.ts';
 import type { Databases } from '../adapters/postgres/database.ts';
 import { ReplicaLag } from '../adapters/postgres/replica-lag.ts';
+import { FlagUsages } from '../adapters/unleash/usage.ts';
 import { SwitchbackError } from '../messages/index.ts';
 import type { Condition } from '../plan/index.ts';
 import type { EffectContext } from './effect.ts';
@@ -9,15 +10,18 @@ import { pause } from './pause.ts';
 
 const STATEMENT_TIMEOUT_MS = 30_000;
 
-/** Joins the conditions to the databases and to Prometheus. `close` ends the connections to replicas. */
+/** Joins the conditions to the databases, to Prometheus and to Unleash. `close` ends the connections to replicas. */
 export function createConditions({
   databases,
   prometheusUrl,
+  unleash = null,
 }: {
   databases: Databases;
   prometheusUrl: string | null;
+  unleash?: { url: string; adminToken: string } | null;
 }): Conditions & { close(): Promise<void> } {
   const lag = new ReplicaLag();
+  const usages = unleash === null ? null : new FlagUsages(unleash);
   const conditions = new Conditions({
     query: (name, sql, values) => databases.get(name).readOnly(sql, { timeoutMs: STATEMENT_TIMEOUT_MS, values }),
     replicaLagMs: (name) => lag.read(databases.get(name)),
@@ -29,6 +33,7 @@ export function createConditions({
         ),
       ),
     prometheusUrl,
+    flagUsage: usages === null ? null : (of, signal) => usages.read(of, signal),
   });
   return Object.assign(conditions, { close: () => lag.close() });
 }

@@ -20,11 +20,19 @@ export const conditionSources = {
     path: z.string().optional().meta({ description: 'JSON pointer (RFC 6901) to the value that the bounds apply to.' }),
     ...bounds,
   }),
+  /** How often clients have evaluated a flag, as Unleash counts it. */
   flagUsage: z.strictObject({
     flag: z.string().min(1),
-    enabled: z.boolean().optional(),
-    variant: z.string().optional(),
-    during: duration.default('1h'),
+    environment: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: 'Left out, it is that of the flag in `spec.flags`.' }),
+    enabled: z.boolean().optional().meta({ description: 'Only evaluations that were on, or off.' }),
+    variant: z.string().min(1).optional().meta({ description: 'Only evaluations that gave this variant.' }),
+    during: duration
+      .default('1h')
+      .meta({ description: 'How far back, 47h at most; Unleash counts by hours of the clock.' }),
     ...bounds,
   }),
   compatible: z.strictObject({

@@ -25,7 +25,6 @@ export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { in: ['rollout'], field: 'analysis', when: 'given' },
   { in: ['approval'], field: 'verified', when: 'true' },
 
-  { in: 'condition', field: 'flagUsage', when: 'given' },
   { in: 'condition', field: 'compatible', when: 'given' },
   { in: 'phase', field: 'live', when: 'given' },
   { in: 'service', field: 'contracts', when: 'filled' },

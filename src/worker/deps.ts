@@ -12,7 +12,7 @@ export function createDeps(config: Config, log: Logger): { deps: Deps; close(): 
   const databases = new Databases(config.databases);
   const home = new HomeLedger(databases.get(config.ledger));
   const prometheusUrl = config.prometheus?.url ?? null;
-  const conditions = createConditions({ databases, prometheusUrl });
+  const conditions = createConditions({ databases, prometheusUrl, unleash: config.unleash });
   const deps: Deps = {
     databases,
     home,

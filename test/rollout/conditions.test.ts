@@ -1,10 +1,13 @@
-import { describe, expect, test } from 'vitest';
-import { awaitConditions } from '../../src/activities/conditions.ts';
+import { once } from 'node:events';
+import { Unleash as Client } from 'unleash-client';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { awaitConditions, createConditions } from '../../src/activities/conditions.ts';
 import { check } from '../../src/activities/check.ts';
 import { watchGuards } from '../../src/activities/guard.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import type { Condition } from '../../src/plan/index.ts';
-import { closedPort, inputOf, room, serve } from './room.ts';
+import { servers } from '../harness/servers.ts';
+import { closedPort, inputOf, room, serve, unique } from './room.ts';
 
 const signal = new AbortController().signal;
 /** A condition with the defaults that the plan's parser fills in. */
@@ -305,5 +308,78 @@ describe('check', () => {
     await expect(second).rejects.toMatchObject({ code: 'ConditionUnmet', retry: false });
     expect(await deadline()).toBeNull();
     await expect(check.up(input, here.context())).rejects.toMatchObject({ code: 'ConditionUnmet' });
+  });
+});
+
+describe('flagUsage', () => {
+  const { url, adminToken, clientToken } = servers().unleash;
+  const HOUR_MS = 3_600_000;
+  const usage = (of: object) => conditionOf({ flagUsage: of });
+  const flagNamed = async (name: string): Promise<void> => {
+    const response = await fetch(`${url}/api/admin/projects/default/features`, {
+      method: 'POST',
+      headers: { authorization: adminToken, 'content-type': 'application/json' },
+      body: JSON.stringify({ name, type: 'release' }),
+    });
+    expect(response.status).toBe(201);
+  };
+  /** What a client sends once a minute; `hoursAgo` is when. */
+  const report = async (appName: string, toggles: object, hoursAgo = 0): Promise<void> => {
+    const stop = Date.now() - hoursAgo * HOUR_MS;
+    const response = await fetch(`${url}/api/client/metrics`, {
+      method: 'POST',
+      headers: { authorization: clientToken, 'content-type': 'application/json' },
+      body: JSON.stringify({ appName, instanceId: 'i', bucket: { start: stop - 60_000, stop, toggles } }),
+    });
+    expect(response.status).toBe(202);
+  };
+
+  test('counts what the real client reports, by hours of the clock; silence is not zero', async () => {
+    const here = await room();
+    const [ramped, quiet, never] = [unique('ramped'), unique('quiet'), unique('never')];
+    for (const name of [ramped, quiet, never]) await flagNamed(name);
+    const read = (of: object) => here.deps.conditions.read(usage(of), signal);
+    const until = (of: object) =>
+      awaitConditions([usage(of)], { mode: 'until', everyMs: 100, deadlineMs: 60_000 }, here.context());
+    // Who evaluates it no more, and reports still: that is written every 20 s, so it is waited for at the end.
+    await report(unique('search'), { [quiet]: { yes: 1, no: 2 } }, 5);
+    const client = new Client({
+      url: `${url}/api`,
+      appName: unique('accounts'),
+      customHeaders: { authorization: clientToken },
+      metricsInterval: 200,
+      skipInstanceCountWarning: true,
+    });
+    onTestFinished(() => client.destroy());
+    await once(client, 'synchronized');
+    for (let calls = 0; calls < 5; calls++) client.isEnabled(ramped, { userId: String(calls) });
+    const billing = unique('billing');
+    await report(billing, { [ramped]: { yes: 40, no: 0, variants: { blue: 30 } } }, 1);
+    await report(billing, { [ramped]: { yes: 0, no: 700 } }, 3);
+    // What is reported is written every 5 s.
+    await until({ flag: ramped, enabled: false, equals: 5 });
+    await until({ flag: ramped, enabled: true, equals: 40 });
+    expect(await read({ flag: ramped, max: 45 })).toMatchObject({ holds: true, observed: '45' });
+    expect(await read({ flag: ramped, variant: 'blue', max: 29 })).toMatchObject({ holds: false, observed: '30' });
+    expect(await read({ flag: ramped, during: '5h', max: 0 })).toMatchObject({ holds: false, observed: '745' });
+    // The hour before began more than an hour ago: what is in it may be older.
+    expect(await read({ flag: ramped, enabled: true, min: 1 })).toMatchObject({ holds: false, observed: '0' });
+    expect(await read({ flag: ramped, enabled: false, during: '2h', min: 5 })).toMatchObject({ holds: true });
+    expect(await read({ flag: never, max: 0 })).toMatchObject({
+      holds: false,
+      reason: `no client has reported on ${never} within 48 hours: whether it is used nobody can say`,
+    });
+    const elsewhere = await read({ flag: ramped, environment: 'production', max: 0 });
+    expect(elsewhere).toMatchObject({ holds: false, reason: expect.stringContaining('no client has reported') });
+    await until({ flag: quiet, enabled: false, max: 0 });
+  });
+
+  test('without an Unleash it is an error of the configuration', async () => {
+    const here = await room();
+    const conditions = createConditions({ databases: here.deps.databases, prometheusUrl: null });
+    onTestFinished(() => conditions.close());
+    await expect(conditions.read(usage({ flag: 'f', max: 0 }), signal)).rejects.toMatchObject({
+      code: 'ConfigInvalid',
+    });
   });
 });

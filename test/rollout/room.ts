@@ -47,7 +47,7 @@ export async function room(): Promise<Room> {
   const depsOf = (of: { unleash?: Unleash; prometheusUrl?: string }): Deps => {
     const prometheusUrl = of.prometheusUrl ?? null;
     const home = new HomeLedger(database);
-    const conditions = createConditions({ databases, prometheusUrl });
+    const conditions = createConditions({ databases, prometheusUrl, unleash: server });
     closers.push(() => conditions.close());
     return {
       databases,

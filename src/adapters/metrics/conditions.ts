@@ -1,6 +1,7 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { type Condition, durationMs } from '../../plan/index.ts';
 import { type ConditionReading, compare, hasBounds, isTrue, noValue } from './bounds.ts';
+import { type ReadUsage, readFlagUsage } from './flag-usage.ts';
 import { readHttp } from './http-condition.ts';
 import { readPrometheus } from './prometheus.ts';
 
@@ -18,6 +19,8 @@ export interface ConditionPorts {
   /** The digest of a schema's, or one table's, logical catalog. */
   catalogDigest(database: string, of: { schema: string; table: string | null }): Promise<string>;
   prometheusUrl: string | null;
+  /** What clients have reported of a flag; null where the configuration has no `unleash:`. */
+  flagUsage: ReadUsage | null;
 }
 
 /**
@@ -38,12 +41,24 @@ export class Conditions {
     if (condition.catalog) return this.#readCatalog(condition.catalog);
     if (condition.replicaLag) return this.#readReplicaLag(condition.replicaLag);
     if (condition.longTransactions) return this.#readLongTransactions(condition.longTransactions);
-    const source = condition.flagUsage ? 'flagUsage' : 'compatible';
+    if (condition.flagUsage) return this.#readFlagUsage(condition.flagUsage, signal);
     throw new SwitchbackError(
       'Unsupported',
-      `condition "${condition.name}": \`${source}\` has no engine in this version`,
+      `condition "${condition.name}": \`compatible\` has no engine in this version`,
       {
-        hint: 'use sql, http, prometheus, catalog, replicaLag or longTransactions',
+        hint: 'use sql, http, prometheus, flagUsage, catalog, replicaLag or longTransactions',
+      },
+    );
+  }
+
+  #readFlagUsage(source: NonNullable<Condition['flagUsage']>, signal: AbortSignal): Promise<ConditionReading> {
+    const read = this.#ports.flagUsage;
+    if (read !== null) return readFlagUsage(source, read, signal);
+    throw new SwitchbackError(
+      'ConfigInvalid',
+      'the plan asks how a flag is used, but the configuration has no `unleash:`',
+      {
+        hint: 'add unleash.url and unleash.adminToken to the configuration of the worker',
       },
     );
   }

@@ -1,3 +1,4 @@
+import { fillFlagEnvironments } from '../flag-environments.ts';
 import { type Plan, PLAN_BYTES_MAX, planSchema } from '../plan.ts';
 import { invalid } from '../finding.ts';
 import { digestOf, type Json, jsonFault } from './json.ts';
@@ -52,7 +53,7 @@ function sourceOfValue(given: Json): Source {
 function open(given: Json, source: Source): Opened {
   const digest = digestOf(given);
   const parsed = planSchema.safeParse(given);
-  if (parsed.success) return { ok: true, given, digest, source, plan: parsed.data, problems: [] };
+  if (parsed.success) return { ok: true, given, digest, source, plan: fillFlagEnvironments(parsed.data), problems: [] };
   const problems = problemsOf(shapeFindings(parsed.error.issues, given, source), source);
   return { ok: true, given, digest, source, plan: null, problems };
 }

@@ -10,7 +10,7 @@ export function valueFindings(draft: Draft): Finding[] {
     ...stepsOf(draft).flatMap(({ path, step }) =>
       step === null ? [] : [...timeFindings(step, path), ...kindFindings(step, path, draft)],
     ),
-    ...conditionsOf(draft).flatMap(conditionFindings),
+    ...conditionsOf(draft).flatMap((found) => [...conditionFindings(found), ...usageFindings(found, draft)]),
     ...draft.windows.flatMap(({ path, window }) => {
       if ('allow' in window) return positive(window.duration, [...path, 'duration']);
       const { from, to } = window;
@@ -244,7 +244,7 @@ function sideFindings(up: Record<string, string>, down: Record<string, string> |
   ];
 }
 
-const BOUNDED = ['sql', 'prometheus'] as const;
+const BOUNDED = ['sql', 'prometheus', 'flagUsage'] as const;
 
 function conditionFindings({ path, condition }: DraftCondition): Finding[] {
   if (condition === null) return [];
@@ -255,7 +255,7 @@ function conditionFindings({ path, condition }: DraftCondition): Finding[] {
       findings.push(invalid([...path, source], 'it says nothing about the value: `max`, `min` or `equals` is missing'));
     }
   }
-  for (const source of ['sql', 'prometheus', 'http'] as const) {
+  for (const source of [...BOUNDED, 'http'] as const) {
     const { max, min } = condition[source] ?? {};
     if (max !== undefined && min !== undefined && min > max) {
       findings.push(invalid([...path, source, 'min'], `no value is at least ${min} and at most ${max}`));
@@ -276,4 +276,31 @@ function conditionFindings({ path, condition }: DraftCondition): Finding[] {
     findings.push(invalid([...path, 'catalog', 'column'], 'a column needs its `table`', { at: 'key' }));
   }
   return findings;
+}
+
+/** Unleash keeps two days of what clients report, and one of the hours is always touched in part. */
+const USAGE_HOURS_MAX = 47;
+
+function usageFindings({ path, condition }: DraftCondition, draft: Draft): Finding[] {
+  const usage = condition?.flagUsage;
+  if (usage === undefined) return [];
+  const at = [...path, 'flagUsage'];
+  return [
+    ...flagFindings(usage.flag, at, draft),
+    ...positive(usage.during, [...at, 'during']),
+    ...(durationMs(usage.during) > USAGE_HOURS_MAX * 3_600_000
+      ? [
+          invalid([...at, 'during'], `Unleash keeps two days of it: at most ${USAGE_HOURS_MAX}h`, {
+            found: usage.during,
+          }),
+        ]
+      : []),
+    ...(usage.enabled !== undefined && usage.variant !== undefined
+      ? [
+          invalid([...at, 'variant'], 'Unleash counts variants, or on and off, not both together; leave one out', {
+            at: 'key',
+          }),
+        ]
+      : []),
+  ];
 }
