@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { drop } from '../../src/activities/drop.ts';
 import { retire } from '../../src/activities/retire.ts';
+import { followColumn } from '../../src/adapters/postgres/table-sync-follow.ts';
 import type { StepOf } from '../../src/plan/index.ts';
 import { stepKinds } from '../../src/plan/steps/index.ts';
 import {
@@ -79,7 +80,43 @@ test('columns of the old table go out of use one by one; what only they hold kee
     refused('which keeps "city" in step too', 'StillInUse') as object,
   );
   await away('city-away', { column: 'users.city' });
+  const retired = await room.value(
+    `SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = '%.users'::regclass AND attname LIKE 'zz_retired%bio'`,
+  );
+  // Past the triggers: what row 2 holds is nowhere else.
+  await room.query(
+    `SET LOCAL session_replication_role = replica; UPDATE %.users SET ${retired} = 'only here' WHERE id = 2`,
+  );
   await expect(gone('city-drop', { column: 'users.city' })).resolves.toMatchObject({
     note: expect.stringContaining('the triggers of sync went with it') as unknown,
   });
+  // With the triggers gone the new table goes its own way: what counts is how the values were when they went.
+  await room.query("UPDATE %.profiles SET about = 'newer' WHERE user_id < 10");
+  await expect(gone('bio-drop', { column: 'users.bio' })).rejects.toMatchObject(
+    refused('values of 1 rows, and the plan accepts 0', 'ValuesLost') as object,
+  );
+  await gone('bio-gone', { column: 'users.bio' }, { acceptedLoss: 1 });
+  expect(
+    await room.value("SELECT count(*) FROM pg_attribute WHERE attrelid = '%.users'::regclass AND attname LIKE 'zz%'"),
+  ).toBe('0');
+});
+
+test('a client that is inside the triggers of the other table when a column gets another name is let by first', async () => {
+  const room = await hall.room(`${SPLIT_TABLES}; ${filled(5)}`);
+  const sync = room.sync(SPLIT_STEP);
+  await sync.up();
+  await sync.backfill();
+  let client: Promise<unknown> = Promise.resolve();
+  const renaming = room.database.transaction(async (session) => {
+    await session.query(`ALTER TABLE ${room.schema}.users RENAME COLUMN bio TO story`);
+    // Its trigger names bio, and waits for the table.
+    client = room.query("UPDATE %.profiles SET about = 'mine' WHERE user_id = 1");
+    const waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '%.users'::regclass";
+    while ((await room.value(waits)) === '0') await new Promise((resolve) => setTimeout(resolve, 20));
+    await session.query("SET LOCAL lock_timeout = '50ms'");
+    await followColumn(session, room.schema, 'users', { from: 'bio', to: 'story' });
+  });
+  await expect(renaming).rejects.toMatchObject({ sqlState: '55P03' });
+  await client;
+  expect(await room.value('SELECT bio FROM %.users WHERE id = 1')).toBe('mine');
 });

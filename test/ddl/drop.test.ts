@@ -169,9 +169,9 @@ describe('a column', () => {
     await at.act('up', drop);
     expect(await columnsOf(at)).toEqual(['id', retiredName(at.run.migration, 'nick'), 'pair']);
     await at.query("UPDATE users SET pair = 'c/d'");
-    // Nothing keeps the other one current any more, and it says so.
-    const nick = at.step('drop', { id: 'drop-nick', column: 'users.nick', ...NOW });
-    expect(await failure(at.act('up', nick))).toMatchObject({ code: 'ValuesLost', fields: { rows: 1 } });
+    // Nothing keeps the other one current any more; when the triggers went it held nothing of its own.
+    await at.act('up', at.step('drop', { id: 'drop-nick', column: 'users.nick', ...NOW }));
+    expect(await columnsOf(at)).toEqual(['id', 'pair']);
   });
 
   test.each([

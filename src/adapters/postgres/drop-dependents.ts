@@ -66,19 +66,21 @@ export async function goesAlong(session: Queryable, target: RetireTarget, retire
 }
 
 /**
- * The statements that remove the dual writes which keep the column in step, and their steps. Throws `StillInUse` where
- * one keeps another column in step that is not out of use.
+ * The statements that remove the dual writes which keep the column in step, and their steps. Nothing keeps the columns
+ * `left` in step after that: they are out of use as well, by these names. Throws `StillInUse` where one keeps another
+ * column in step that is not out of use.
  */
 export async function dualWritesToRemove(
   session: Queryable,
   target: RetireTarget,
   retiredName: string,
-): Promise<{ steps: string[]; statements: string[] }> {
-  const removed = { steps: [] as string[], statements: [] as string[] };
+): Promise<{ steps: string[]; statements: string[]; left: string[] }> {
+  const removed = { steps: [] as string[], statements: [] as string[], left: [] as string[] };
   for (const { run, step, detail } of await findDualWrites(session, target.schema, target.table)) {
     const name = planNameOf(detail, retiredName);
     if (name === null) continue;
-    const others = sameSide(detail, name).filter((other) => other !== name && detail.renamed[other] === undefined);
+    const side = sameSide(detail, name).filter((other) => other !== name);
+    const others = side.filter((other) => detail.renamed[other] === undefined);
     if (others.length > 0) {
       throw stillInUse(
         target,
@@ -88,13 +90,14 @@ export async function dualWritesToRemove(
     }
     removed.steps.push(step);
     removed.statements.push(...removeDualWrite(detail));
+    removed.left.push(...side.flatMap((other) => detail.renamed[other] ?? []));
   }
   const { schema, table, column } = target;
   const found = await syncsOf(
     session,
     column === null ? { schema, table: retiredName, column } : { schema, table, column: retiredName },
   );
-  for (const { run, step, others, statements } of found) {
+  for (const { run, step, others, away, statements } of found) {
     if (others.length > 0)
       throw stillInUse(
         target,
@@ -103,6 +106,7 @@ export async function dualWritesToRemove(
       );
     removed.steps.push(step);
     removed.statements.push(...statements);
+    removed.left.push(...away);
   }
   return removed;
 }

@@ -36,14 +36,54 @@ const CHUNKS_MAX = 10_000;
  * Throws `ValuesLost` where more rows would lose a value than `accepted`. Answers with how many would. Counts in pieces
  * along the key, each in a transaction of its own; it may be asked for again at any time.
  */
-export async function refuseLoss(
-  work: Pick<RetireWork, 'database' | 'signal' | 'target' | 'onWait'>,
-  retiredName: string,
-  accepted: number,
-): Promise<number> {
+export async function refuseLoss(work: LossWork, retiredName: string, accepted: number): Promise<number> {
+  const known = await countedBefore(work, retiredName);
+  const loss = known === null ? await lossOf(work, retiredName) : known;
+  if (loss.rows <= accepted) return loss.rows;
+  const { target } = work;
+  const count = loss.rows.toLocaleString('en-US');
+  const keys = loss.keys.map(showKey).join(', ');
+  throw new SwitchbackError(
+    'ValuesLost',
+    `dropping ${targetWords(target)} would lose values of ${count} rows, and the plan accepts ${accepted.toLocaleString('en-US')}: ${loss.why}${keys === '' ? '' : `; keys ${keys}${loss.rows > loss.keys.length ? ', …' : ''}`}`,
+    {
+      hint: `look at these rows, as they are in "${retiredName}"; a plan that may lose them says \`acceptedLoss: ${loss.rows}\``,
+      fields: { ...targetFields(target), rows: loss.rows, accepted, keys },
+    },
+  );
+}
+type LossWork = Pick<RetireWork, 'database' | 'signal' | 'target' | 'onWait' | 'key'>;
+
+/**
+ * Of columns that a drop leaves without the triggers which kept them in step: how many rows of each would lose a value,
+ * by their names. Counted while the triggers are there: afterwards the other side goes its own way.
+ */
+export async function lossOfOthers(work: LossWork, names: readonly string[]): Promise<Record<string, number>> {
+  const counted: Record<string, number> = {};
+  for (const name of names)
+    counted[name] = (await lossOf({ ...work, target: { ...work.target, column: name } }, name)).rows;
+  return counted;
+}
+
+/** What an earlier drop of the migration, which took the triggers along, has counted of this column. */
+async function countedBefore({ database, key, target }: LossWork, retiredName: string): Promise<Loss | null> {
+  if (target.column === null) return null;
+  const { migration, version, epoch } = key.run;
+  const [row] = await database.query(
+    `SELECT step, detail->'dropped'->'left'->>$1 AS rows FROM switchback.steps
+     WHERE migration = $2 AND version = $3 AND epoch = $4 AND kind = 'drop' AND state = 'applied'
+       AND detail->'dropped'->>'schema' = $5 AND detail->'dropped'->>'table' = $6 AND detail->'dropped'->'left' ? $1`,
+    [retiredName, migration, version, epoch, target.schema, target.table],
+  );
+  if (row === undefined) return null;
+  const why = `so many were not what the other side gave when step "${row['step'] ?? ''}" took the triggers along`;
+  return { rows: Number(row['rows']), keys: [], why };
+}
+
+async function lossOf(work: LossWork, retiredName: string): Promise<Loss> {
   const { database, signal, target, onWait } = work;
   onWait(`counts the rows of ${target.table} whose values nothing else keeps`);
-  const loss = await database.session(async (session) => {
+  return database.session(async (session) => {
     const inTransaction = <T>(of: (transaction: Queryable) => Promise<T>): Promise<T> =>
       inCancellableTransaction(database, session, signal, of);
     const count = await inTransaction((transaction) => countOf(transaction, target, retiredName));
@@ -57,17 +97,6 @@ export async function refuseLoss(
     }
     return found;
   });
-  if (loss.rows <= accepted) return loss.rows;
-  const count = loss.rows.toLocaleString('en-US');
-  const keys = loss.keys.map(showKey).join(', ');
-  throw new SwitchbackError(
-    'ValuesLost',
-    `dropping ${targetWords(target)} would lose values of ${count} rows, and the plan accepts ${accepted.toLocaleString('en-US')}: ${loss.why}${keys === '' ? '' : `; keys ${keys}${loss.rows > loss.keys.length ? ', …' : ''}`}`,
-    {
-      hint: `look at these rows, as they are in "${retiredName}"; a plan that may lose them says \`acceptedLoss: ${loss.rows}\``,
-      fields: { ...targetFields(target), rows: loss.rows, accepted, keys },
-    },
-  );
 }
 
 const progressWords = ({ table }: RetireTarget, rows: number, share: number): string =>

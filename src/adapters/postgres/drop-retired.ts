@@ -3,7 +3,7 @@ import type { Queryable } from './database.ts';
 import { PostgresError } from './database-error.ts';
 import { useSettings } from './ddl-apply.ts';
 import { dualWritesToRemove, goesAlong, refuseDependents } from './drop-dependents.ts';
-import { refuseLoss } from './drop-loss.ts';
+import { lossOfOthers, refuseLoss } from './drop-loss.ts';
 import { notDueYet, type Retirement, retirementOf } from './drop-retirement.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { recordLineage } from './lineage.ts';
@@ -38,6 +38,8 @@ export interface DroppedDetail extends RetireTarget {
   /** Indexes and the like that went with it. */
   along: string[];
   rowsLost: number;
+  /** Columns out of use that nothing keeps in step any more, by their names: how many rows of each had a value of its own. */
+  left: Record<string, number>;
 }
 const DEPENDENT_OBJECTS = '2BP01';
 
@@ -46,7 +48,7 @@ export async function dropRetired(work: DropWork): Promise<string> {
   const { ledger, key, target } = work;
   const looked = await lookFirst(work);
   if ('note' in looked) return looked.note;
-  const { retiredName, rowsLost } = looked;
+  const { retiredName, rowsLost, left } = looked;
   return climb(work, `dropping ${targetWords(target)}`, async (transaction, lockTimeoutMs) => {
     if ((await enterUp(work, transaction)) === 'done') return 'was dropped before';
     await dueRetirement(transaction, work);
@@ -57,7 +59,7 @@ export async function dropRetired(work: DropWork): Promise<string> {
     await refuseDependents(transaction, target, retiredName);
     const along = await goesAlong(transaction, target, retiredName);
     await dropIt(transaction, target, retiredName);
-    const dropped: DroppedDetail = { ...target, retiredName, dualWrites: steps, along, rowsLost };
+    const dropped: DroppedDetail = { ...target, retiredName, dualWrites: steps, along, rowsLost, left };
     const note = noteOf(dropped);
     await recordLineage(transaction, {
       run: key.run,
@@ -76,7 +78,9 @@ export async function dropRetired(work: DropWork): Promise<string> {
 }
 
 /** Everything that speaks against the drop, looked at without a lock; or the note of a drop that took effect already. */
-async function lookFirst(work: DropWork): Promise<{ note: string } | { retiredName: string; rowsLost: number }> {
+async function lookFirst(
+  work: DropWork,
+): Promise<{ note: string } | Pick<DroppedDetail, 'retiredName' | 'rowsLost' | 'left'>> {
   const { database, ledger, key, target } = work;
   const dropped = async (): Promise<{ note: string } | null> => {
     const record = await ledger.read(key);
@@ -90,7 +94,9 @@ async function lookFirst(work: DropWork): Promise<{ note: string } | { retiredNa
     await assertThere(database, target, retiredName);
     await refuseDependents(database, target, retiredName);
     await refuseReaders(work, retirement);
-    return { retiredName, rowsLost: await refuseLoss(work, retiredName, work.acceptedLoss) };
+    const rowsLost = await refuseLoss(work, retiredName, work.acceptedLoss);
+    const others = (await dualWritesToRemove(database, target, retiredName)).left;
+    return { retiredName, rowsLost, left: await lossOfOthers(work, others) };
   } catch (error) {
     // Another worker may have dropped it while we looked: then what isn't there any more is no fault.
     const meanwhile = await dropped();

@@ -1,6 +1,6 @@
 import type { Queryable } from './database.ts';
 import { renameInDualWrites } from './dual-write.ts';
-import { quoteIdentifier } from './identifier.ts';
+import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findTableSyncs, removeTableSync } from './table-sync.ts';
 import { syncFunctions } from './table-sync-functions.ts';
 import { actualName, readSyncShapes, type SyncSide, type TableSyncDetail, type Way } from './table-sync-shape.ts';
@@ -58,11 +58,27 @@ async function rewriteAll(
       to: change(detail.to, columnsIn(detail, 'to')),
     };
     if (JSON.stringify(after) === JSON.stringify(detail)) continue;
+    await waitForWriters(session, after, table);
     for (const statement of syncFunctions(await readSyncShapes(session, after))) await session.query(statement);
     await keep(session, found, after);
     rewritten += 1;
   }
   return rewritten;
+}
+
+/**
+ * A client that writes the other table may be inside a function that names what has another name now, waiting for the
+ * lock that we hold: it would find the old name gone. So the other table has no writer when the names change; where one
+ * waits for us, our short lock timeout lets it by.
+ */
+async function waitForWriters(
+  session: Queryable,
+  { schema, from, to }: TableSyncDetail,
+  renamed: string,
+): Promise<void> {
+  const others = [...new Set([from.table, to.table])].filter((other) => other !== renamed);
+  for (const other of others)
+    await session.query(`LOCK TABLE ${quoteTable(schema, other)} IN SHARE ROW EXCLUSIVE MODE`);
 }
 
 const keep = (session: Queryable, { run, step }: Found, detail: TableSyncDetail): Promise<unknown> =>
@@ -80,25 +96,26 @@ function columnsIn(detail: TableSyncDetail, side: 'from' | 'to'): string[] {
 
 /**
  * The dual writes between tables that a table, or a column of it, takes along when it is dropped: of a column those that
- * use it, each with the other columns of its side that are still in use.
+ * use it, each with the other columns of its side that are still in use, and those that have another name (which is today's).
  */
 export async function syncsOf(
   session: Queryable,
   { schema, table, column }: { schema: string; table: string; column: string | null },
-): Promise<(Found & { others: string[]; statements: string[] })[]> {
+): Promise<(Found & { others: string[]; away: string[]; statements: string[] })[]> {
   return (await findTableSyncs(session, schema, table)).flatMap((found) => {
     const { detail } = found;
     const statements = removeTableSync(detail);
-    if (column === null) return [{ ...found, others: [], statements }];
+    if (column === null) return [{ ...found, others: [], away: [], statements }];
     const side = detail.from.table === table ? 'from' : 'to';
     const used = columnsIn(detail, side);
     if (!used.some((name) => actualName(detail[side], name) === column)) return [];
     const writes = Object.keys((side === 'from' ? detail.down : detail.up) ?? {});
     const clients = writes.length > 0 ? writes : detail[side].reads;
-    const others = clients.filter(
-      (name) => !detail[side].key.includes(name) && detail[side].renamed[name] === undefined,
-    );
-    return [{ ...found, others, statements }];
+    const { key, renamed } = detail[side];
+    const apart = clients.filter((name) => !key.includes(name));
+    const others = apart.filter((name) => renamed[name] === undefined);
+    const away = apart.flatMap((name) => renamed[name] ?? []).filter((name) => name !== column);
+    return [{ ...found, others, away, statements }];
   });
 }
 
