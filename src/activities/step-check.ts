@@ -57,8 +57,8 @@ export function tablesOfStep(step: Step, plan: Plan): StepTable[] {
         }),
       );
     }
+    // What a `drop` removes has been looked at for its `retire`, and has another name since.
     case 'retire':
-    case 'drop':
       return table(step.database, step.schema, step.table ?? step.column?.split('.')[0], {
         needs: 'ownership',
         rows: false,

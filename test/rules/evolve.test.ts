@@ -184,3 +184,22 @@ describe('the facts after a statement are those that Postgres has then', () => {
     expect(wrong).toEqual([]);
   });
 });
+
+test('a column that is dropped no longer uses its type: a later statement may drop that', async () => {
+  const undo = new Error('rolled back');
+  const uses: unknown[] = [];
+  const story = async (session: Queryable): Promise<void> => {
+    await session.query(`CREATE SCHEMA shop; SET LOCAL search_path = shop; ${GIVEN};
+      CREATE TABLE people (id int, feeling mood); CREATE TABLE pets (id int, feeling mood)`);
+    await session.query('SET LOCAL search_path = pg_catalog');
+    const sql = 'ALTER TABLE people DROP COLUMN feeling; DROP TYPE mood';
+    let facts = await readSchemaFacts(session, namesUsed(sql, 'shop'));
+    uses.push(facts.types[0]?.usedBy);
+    for (const statement of statementsOf(sql).slice(0, 1)) facts = evolve(facts, statement, 'shop');
+    uses.push(facts.types[0]?.usedBy);
+    throw undo;
+  };
+  await expect(database.transaction(story)).rejects.toBe(undo);
+  const of = (table: string) => ({ schema: 'shop', table, column: 'feeling' });
+  expect(uses).toEqual([expect.arrayContaining([of('people'), of('pets')]), [of('pets')]]);
+});

@@ -164,7 +164,10 @@ function dropColumn(facts: SchemaFacts, table: RelationFacts, column: string, fa
       referencedBy: relation.referencedBy.filter((one) => !mentions(one)),
     };
   });
-  return withoutReferencing(without, table, (columns) => columns.includes(column));
+  const ofFamily = (use: { schema: string; table: string; column: string }): boolean =>
+    use.column === column && family.some((one) => sameName(one, { schema: use.schema, name: use.table }));
+  const types = without.types.map((type) => ({ ...type, usedBy: type.usedBy.filter((use) => !ofFamily(use)) }));
+  return withoutReferencing({ ...without, types }, table, (columns) => columns.includes(column));
 }
 
 /** Foreign keys of other tables that point at these columns go under CASCADE. */
