@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import pino, { type Logger } from 'pino';
-import { onTestFinished } from 'vitest';
 import { type MigrationHandle, Switchback } from '../../src/client/index.ts';
 import type { Status } from '../../src/messages/index.ts';
 import type { PlanInput } from '../../src/plan/index.ts';
@@ -14,7 +13,7 @@ import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
 import { workflowBundle } from '../../src/worker/workflow-bundle.ts';
 import { encodeHistory, type History } from './history.ts';
 import { type Line, lineTo } from './line.ts';
-import { freshDatabase, servers } from './servers.ts';
+import { atEndOfTest, type FreshDatabase, freshDatabase, servers } from './servers.ts';
 
 /** A worker in this process with databases, a task queue and migration names of its own: tests run side by side. */
 export interface Engine {
@@ -28,6 +27,8 @@ export interface Engine {
   stopWorker(): Promise<void>;
   /** The worker's line to its home ledger. */
   homeLine: Line;
+  /** Only for `beforeAll`: in a test this happens by itself. Histories are replayed where it has `passed`. */
+  close(passed: boolean): Promise<void>;
 }
 
 const quiet = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
@@ -50,9 +51,12 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
   const { temporal, unleash } = servers();
   const id = randomBytes(4).toString('hex');
   const databases: Record<string, Config['databases'][string]> = {};
+  const made: FreshDatabase[] = [];
   for (const name of ['home', ...(options.databases ?? [])]) {
     const labels = options.labels?.[name];
-    const { url } = await freshDatabase(name.replaceAll('-', '_'));
+    const database = await freshDatabase(name.replaceAll('-', '_'));
+    made.push(database);
+    const { url } = database;
     databases[name] = { url, replicas: [], ...(labels !== undefined && { labels }) };
   }
   const homeLine = await lineTo(databases['home']?.url ?? '');
@@ -78,13 +82,19 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
   const switchback = await Switchback.connect({ address: temporal.address, taskQueue: config.taskQueue });
-  onTestFinished(async ({ task }) => {
-    if (task.result?.state !== 'fail') await replayAll(client, config.taskQueue, task.name);
+  const end = async (passed: boolean, testName: string): Promise<void> => {
+    if (passed) await replayAll(client, config.taskQueue, testName);
     await stopWorker();
     await switchback.close();
     await connection.close();
-  });
+  };
+  atEndOfTest((failed, testName) => end(!failed, testName));
   return {
+    async close(passed) {
+      await end(passed, id);
+      homeLine.end();
+      if (passed) for (const database of made) await database.drop();
+    },
     switchback,
     client,
     config,

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { atEndOfTest } from './servers.ts';
 
 /** A line to a Postgres server that a test can cut and mend: a database that is away, then back. */
 export interface Line {
@@ -11,6 +11,8 @@ export interface Line {
   /** Lets connections stand and new ones in, and passes nothing on. */
   hold(): void;
   mend(): void;
+  /** Only for `beforeAll`: in a test it ends by itself. */
+  end(): void;
 }
 
 export async function lineTo(to: string): Promise<Line> {
@@ -43,12 +45,14 @@ export async function lineTo(to: string): Promise<Line> {
   const end = () => {
     for (const [near] of [...pairs]) near.destroy();
   };
-  onTestFinished(() => {
+  const close = () => {
     end();
     server.close();
-  });
+  };
+  atEndOfTest(close);
   return {
     url: url.href,
+    end: close,
     cut() {
       state = 'cut';
       end();

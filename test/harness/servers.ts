@@ -54,11 +54,12 @@ export async function freshDatabase(
   return { name, url: url.href, drop };
 }
 
-function atEndOfTest(work: (failed: boolean) => Promise<void>): void {
+/** In a test: when it has finished. In `beforeAll` never: there is no test to wait for, and the caller ends what it made. */
+export function atEndOfTest(work: (failed: boolean, testName: string) => void | Promise<void>): void {
   try {
-    onTestFinished(({ task }) => work(task.result?.state === 'fail'));
+    onTestFinished(({ task }) => work(task.result?.state === 'fail', task.name));
   } catch {
-    // Called from `beforeAll`: there is no test to wait for.
+    // Not in a test.
   }
 }
 

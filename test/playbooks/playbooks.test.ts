@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Engine, startEngine } from '../harness/engine.ts';
+import { Flags } from './flags.ts';
+import { databaseOf, runPlaybook, WAYS } from './run.ts';
+import { jsonToColumns } from './json-to-columns.ts';
+import { mergeTables } from './merge-tables.ts';
+import { notNull } from './not-null.ts';
+import { renameColumn } from './rename-column.ts';
+import { replaceEnum } from './replace-enum.ts';
+import { splitTable } from './split-table.ts';
+
+/**
+ * Every playbook of examples/, up and taken back, with live traffic. All of them run at once on one worker, as when
+ * several teams migrate side by side; each test waits for its own. PLAYBOOK=name runs one of them, SEED=… what was
+ * printed.
+ */
+const ALL = [renameColumn, notNull, splitTable, mergeTables, replaceEnum, jsonToColumns];
+const PLAYBOOKS = ALL.filter(({ name }) => name === (process.env['PLAYBOOK'] ?? name));
+const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const RUNS_MAX_MS = 300_000;
+
+const RUNS = PLAYBOOKS.flatMap((playbook) => WAYS.map((way) => ({ playbook, way, name: `${playbook.name}, ${way}` })));
+
+describe('playbooks', () => {
+  const outcomes = new Map<string, Promise<void>>();
+  let engine: Engine;
+  let flags: Flags;
+
+  beforeAll(async () => {
+    console.log(`playbooks: SEED=${SEED}`);
+    const databases = RUNS.map(({ playbook, way }) => databaseOf(playbook, way));
+    engine = await startEngine({ databases, approvers: { dba: ['ana@example.com'] }, unleash: true });
+    flags = await Flags.connect();
+    for (const [at, { name, playbook, way }] of RUNS.entries()) {
+      const outcome = runPlaybook(playbook, way, engine, flags, SEED + at * 100);
+      // Its test comes to it later.
+      outcome.catch(() => undefined);
+      outcomes.set(name, outcome);
+    }
+  });
+  afterAll(async () => {
+    const settled = await Promise.allSettled(outcomes.values());
+    flags.close();
+    await engine.close(settled.every(({ status }) => status === 'fulfilled'));
+  }, RUNS_MAX_MS);
+
+  test.each(RUNS)('$name', { timeout: RUNS_MAX_MS }, async ({ name }) => {
+    await expect(outcomes.get(name)).resolves.toBeUndefined();
+  });
+});

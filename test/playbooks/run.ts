@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import { parse } from 'yaml';
+import type { CatalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
+import { catalogDifference } from '../../src/adapters/postgres/catalog-difference.ts';
+import { Database } from '../../src/adapters/postgres/database.ts';
+import { differenceWords } from '../../src/adapters/postgres/difference-words.ts';
+import type { MigrationHandle } from '../../src/client/index.ts';
+import type { GateStatus, Status } from '../../src/messages/index.ts';
+import type { Engine } from '../harness/engine.ts';
+import { freshDatabase } from '../harness/servers.ts';
+import { snapshotOf } from '../harness/snapshot.ts';
+import { fitted } from './fit.ts';
+import type { Flags } from './flags.ts';
+import type { Playbook } from './playbook.ts';
+import { Traffic } from './traffic.ts';
+
+export type Way = 'up' | 'back';
+export const WAYS: readonly Way[] = ['up', 'back'];
+/** How each run's database is called in the worker's configuration. */
+export const databaseOf = ({ name }: Playbook, way: Way): string => `${name}-${way}`;
+
+const APPROVER = 'ana@example.com';
+const LOOK_EVERY_MS = 500;
+/** Requests of new clients that are served at the last moment before a run is taken back. */
+const LAST_REQUESTS = 15;
+
+/** One run of a playbook beside all the others, with live traffic. Throws at whatever isn't as docs/playbooks.md says. */
+export async function runPlaybook(
+  playbook: Playbook,
+  way: Way,
+  engine: Engine,
+  flags: Flags,
+  seed: number,
+): Promise<void> {
+  const file = (name: string): string => readFileSync(`examples/${playbook.name}/${name}`, 'utf8');
+  const url = engine.config.databases[databaseOf(playbook, way)]?.url ?? '';
+  await execute(url, file('schema.sql'));
+  const name = engine.name(databaseOf(playbook, way));
+  const flagOf = (flag: string): string => `${flag}-${name}`;
+  const plan = fitted(file('plan.yaml'), {
+    name,
+    database: () => databaseOf(playbook, way),
+    flag: flagOf,
+    keepRetention: way === 'back',
+  });
+  const [flag = ''] = Object.keys((parse(plan) as { spec: { flags?: object } }).spec.flags ?? {});
+  const [before, flagBefore] = [await snapshotOf(url), await flags.state(flag)];
+  const traffic = await Traffic.start({ playbook, url, seed, isNew: (user) => flags.isNew(flag, user) });
+  try {
+    await checks(engine, plan, playbook);
+    const handle = await engine.switchback.start(plan, { requestedBy: 'dev@example.com' });
+    await follow({ handle, traffic, flag, flags }, way);
+    if (way === 'up') {
+      const { outcome } = await handle.result();
+      expect(outcome).toBe('completed');
+    } else await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+    await traffic.untilMore(way === 'up' ? 'new' : 'old', LAST_REQUESTS);
+    expect(comparisons(await handle.status())).toEqual([]);
+  } finally {
+    await traffic.stop();
+  }
+  expect(traffic.faults).toEqual([]);
+  expect(await traffic.compare([way === 'up' ? 'new' : 'old'])).toEqual([]);
+  expect(Math.min(traffic.requests.old, traffic.requests.new)).toBeGreaterThan(LAST_REQUESTS);
+  if (way === 'back') expect(await flags.state(flag)).toEqual(flagBefore);
+  const wanted = way === 'back' ? before : await documented(file('after.sql'));
+  expect(differenceWords(catalogDifference(wanted, await snapshotOf(url)))).toEqual([]);
+}
+
+/** Nothing keeps the plan from running, and `check` warns of what the docs say. */
+async function checks(engine: Engine, plan: string, { warnings }: Playbook): Promise<void> {
+  const { problems, findings } = await engine.switchback.check(plan);
+  expect(problems).toEqual([]);
+  const warned = findings.filter(
+    ({ severity, avoided, allowed }) => severity !== 'note' && !avoided && allowed === null,
+  );
+  expect([...new Set(warned.map(({ rule }) => rule))].toSorted()).toEqual([...warnings].toSorted());
+}
+
+interface Run {
+  handle: MigrationHandle;
+  traffic: Traffic;
+  flag: string;
+  flags: Flags;
+}
+
+/** Approves what is to be approved, once clients of both kinds agree on every row; takes the run back at its last wait. */
+async function follow({ handle, traffic, flag, flags }: Run, way: Way): Promise<void> {
+  const decided = new Set<string>();
+  for await (const status of handle.watch({ intervalMs: LOOK_EVERY_MS })) {
+    if (process.env['PLAYBOOK_TRACE'])
+      console.log(
+        (performance.now() / 1000).toFixed(1),
+        status.name,
+        status.status,
+        status.reason,
+        JSON.stringify(traffic.requests),
+        traffic.faults.at(0),
+      );
+    if (status.status === 'held') {
+      await handle.abort({ by: APPROVER });
+      throw new Error(`it is held: ${status.reason}; ${JSON.stringify(status.error)}`);
+    }
+    const open = status.gates.find(({ state, decisionId }) => state === 'open' && !decided.has(decisionId));
+    if (open !== undefined) {
+      decided.add(open.decisionId);
+      if (rolledOut(status)) await flags.untilAll(flag);
+      expect(await traffic.compare(['old', 'new'])).toEqual([]);
+      expect(await handle.approve({ by: APPROVER, gate: (open satisfies GateStatus).gate })).toMatchObject({
+        accepted: true,
+      });
+    }
+    if (way === 'back' && waitsToEnd(status) && !decided.has('abort')) {
+      decided.add('abort');
+      await traffic.untilMore('new', LAST_REQUESTS);
+      expect(await handle.abort({ by: APPROVER })).toMatchObject({ accepted: true });
+    }
+  }
+}
+
+const stepsOf = ({ phases }: Status) => phases.flatMap(({ steps }) => steps);
+const rolledOut = (status: Status): boolean =>
+  stepsOf(status).some(({ uses, state }) => uses === 'rollout' && state === 'done');
+/** The last step but for what can't be taken back: a drop that isn't due yet, or the soak at the end. */
+function waitsToEnd(status: Status): boolean {
+  if (status.reason.startsWith('may be dropped from')) return true;
+  const last = stepsOf(status).at(-1);
+  return last?.uses === 'wait' && last.state === 'waiting';
+}
+/** Notes of comparisons that did not compare every row and find them the same. */
+const comparisons = (status: Status): (string | null)[] =>
+  stepsOf(status).flatMap(({ uses, state, note }) =>
+    uses === 'verify' && state === 'done' && !/^0 of [\d,]+ (rows|pairs) differ/.test(note ?? '') ? [note] : [],
+  );
+
+async function execute(url: string, sql: string): Promise<void> {
+  const database = new Database('setup', { url });
+  try {
+    await database.query(`SET search_path = public; ${sql}`);
+  } finally {
+    await database.close();
+  }
+}
+
+/** The catalog of a database that was made by this file. */
+async function documented(sql: string): Promise<CatalogSnapshot> {
+  const { url, drop } = await freshDatabase('after');
+  try {
+    await execute(url, sql);
+    return await snapshotOf(url);
+  } finally {
+    await drop();
+  }
+}
