@@ -33,9 +33,11 @@ export async function ourPlace(place: Place): Promise<OurPlace> {
     prometheus: null,
     approvers: { dba: ['bench'] },
     notifications: [],
+    deprecationNotice: [],
     health: { host: '127.0.0.1', port: 0 },
     log: { level: 'fatal' },
     temporal: { address: place.temporal },
+    temporalUi: null,
   };
   const connection = await Connection.connect({ address: place.temporal });
   const switchback = await Switchback.connect({ address: place.temporal, taskQueue: config.taskQueue });

@@ -10,6 +10,7 @@ import { dualWrite } from './dual-write.ts';
 import type { Effect } from './effect.ts';
 import { flag } from './flag.ts';
 import { createLifecycle } from './lifecycle.ts';
+import { createNotification } from './notification.ts';
 import { createQuestions } from './questions.ts';
 import { createRelease } from './release.ts';
 import { retire } from './retire.ts';
@@ -44,6 +45,7 @@ export function createActivities(deps: Deps) {
     ...createDropDue(deps),
     ...createDeprecations(deps),
     ...createAudit(deps),
+    ...createNotification(deps),
     ...Object.fromEntries(
       Object.entries(effects).map(([kind, effect]) => [kind, runEffect(effect as unknown as Effect<Kind>, deps)]),
     ),
@@ -55,4 +57,5 @@ export type Activities = ReturnType<typeof createLifecycle> &
   ReturnType<typeof createRelease> &
   ReturnType<typeof createDropDue> &
   ReturnType<typeof createDeprecations> &
-  ReturnType<typeof createAudit>;
+  ReturnType<typeof createAudit> &
+  ReturnType<typeof createNotification>;

@@ -7,10 +7,12 @@ import { upgradeLedger, upgradeOlderLedger } from '../adapters/postgres/ledger-s
 import { StepLedger, type StepRecordState } from '../adapters/postgres/step-ledger.ts';
 import type { AuditEvent, EndStatus, Heartbeat, RunRef, Status } from '../messages/index.ts';
 import type { Plan, Risk } from '../plan/index.ts';
+import { plannedDeprecations } from '../plan/deprecations.ts';
 import { checkPlan, PlanError } from '../plan/file/index.ts';
 import { assertBaseState, type BaseState } from './base-state.ts';
 import type { Deps } from './deps.ts';
 import { takeBaselines, takeOverSchemas } from './drift.ts';
+import { contextOfPlan, contextOfStatus, recordEvents } from './notices.ts';
 import { pause } from './pause.ts';
 import { asActivity, asFailure } from './run-effect.ts';
 
@@ -111,6 +113,7 @@ export function createLifecycle(deps: Deps) {
           for (const { step, state, note, detail } of await stepLedger.list(outcome.run))
             steps.push({ step, state, note, touched: detail['touched'] !== 'no' });
         }
+        await noteStart(deps, outcome.run, input);
         const approvals = await deps.home.events(outcome.run, ['gate-approved', 'window-overridden']);
         return {
           outcome,
@@ -175,7 +178,9 @@ export function createLifecycle(deps: Deps) {
 
     /** Writes events and the status; the same event twice is one. */
     async record(input: { run: RunRef; events: AuditEvent[]; status: Status | null }): Promise<void> {
-      await deps.home.record(input.run, input.events, input.status);
+      const { status } = input;
+      const context = status === null ? null : contextOfStatus(status);
+      await recordEvents(deps, input.run, input.events, { status, context });
     },
 
     /** Records a step that has no effect of its own in a database: a wait, an approval, a call. */
@@ -230,10 +235,24 @@ export function createLifecycle(deps: Deps) {
           await upgradeOlderLedger(ledger);
           await forgetImages(ledger, input.run);
         }
-      await deps.home.record(input.run, input.events, null);
+      const context = contextOfStatus(input.status);
+      await recordEvents(deps, input.run, input.events, { status: null, context });
       await deps.home.end(input.run, input.state, input.status);
     },
   };
+}
+
+/** Once in each epoch, however often its run begins: who asked, and what will concern whom. */
+async function noteStart(deps: Deps, run: RunRef, { document, requestedBy, digest }: BeginInput): Promise<void> {
+  const plan = document as Plan;
+  const data = {
+    digest,
+    summary: plan.spec.summary,
+    phases: plan.spec.phases.map(({ name }) => name),
+    deprecations: plannedDeprecations(plan),
+  };
+  const event = { key: 'started', type: 'started', by: requestedBy, data };
+  await recordEvents(deps, run, [event], { status: null, context: contextOfPlan(plan, requestedBy) });
 }
 
 const runId = (): string => Context.current().info.workflowExecution?.runId ?? '';

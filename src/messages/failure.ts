@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   GateExpired: 'An approval was not given in time.',
   Fenced: 'A newer run or the rollback has taken over; this worker stopped without acting.',
   OtherNamespace: 'The migration is under way in another Temporal namespace.',
+  WebhookFailed: 'A webhook could not be told of an event; the migration is not concerned.',
   Unsupported: 'The plan uses a kind or field whose engine this version does not have.',
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,17 +1,18 @@
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { DEFAULT_TASK_QUEUE, SwitchbackError } from '../messages/index.ts';
+import { isSecret } from '../adapters/notify/signature.ts';
+import { defaultName } from '../adapters/notify/webhook.ts';
+import { DEFAULT_TASK_QUEUE, NOTIFICATION_EVENTS, SwitchbackError } from '../messages/index.ts';
 import { YamlSource } from '../plan/file/source.ts';
 import { pathText } from '../plan/finding.ts';
 import { nearest } from '../plan/nearest.ts';
 import { labelledTable, PII } from '../plan/pii-label.ts';
-import { label } from '../plan/values.ts';
+import { duration, label } from '../plan/values.ts';
 
 /** The configuration as the file has it, checked, with its variables filled in; embedded servers not yet looked up. */
 export type ConfigFile = z.output<typeof configSchema>;
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export const NOTIFICATION_EVENTS = ['approval-needed', 'held', 'rolled-back', 'completed'] as const;
 
 const urlOf = (protocols: readonly string[], example: string) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
@@ -58,6 +59,24 @@ const unleash = z
     path: ['adminToken'],
   });
 
+const secret = z.string().refine(isSecret, {
+  error:
+    'a secret of Standard Webhooks, whsec_ and the base64 of 24 to 64 random bytes: echo whsec_$(openssl rand -base64 32)',
+});
+const notification = z
+  .strictObject({
+    name: label.optional(),
+    webhook: httpUrl,
+    events: z.array(z.enum(NOTIFICATION_EVENTS)).min(1),
+    secret: secret.optional(),
+    secrets: z.array(secret).min(1).max(5).optional(),
+    services: z.array(label).min(1).optional(),
+  })
+  .refine((of) => of.secret === undefined || of.secrets === undefined, {
+    error: 'either one `secret` or a list of `secrets`',
+  });
+const nameOf = ({ name, webhook }: z.output<typeof notification>): string => name ?? defaultName(webhook);
+
 export const configSchema = z.strictObject({
   taskQueue: z.string().min(1).max(200).default(DEFAULT_TASK_QUEUE),
   ledger: label.optional(),
@@ -66,8 +85,19 @@ export const configSchema = z.strictObject({
   prometheus: z.strictObject({ url: httpUrl }).optional(),
   approvers: z.record(z.string().min(1), z.array(z.string().min(1)).min(1)).default({}),
   notifications: z
-    .array(z.strictObject({ webhook: httpUrl, events: z.array(z.enum(NOTIFICATION_EVENTS)).min(1) }))
+    .array(notification)
+    .max(50)
+    .superRefine((all, context) => {
+      for (const [index, one] of all.entries())
+        if (all.findIndex((other) => nameOf(other) === nameOf(one)) < index)
+          context.addIssue({
+            code: 'custom',
+            path: [index],
+            message: 'a `name` of its own: another entry has that one',
+          });
+    })
     .default([]),
+  deprecationNotice: z.array(duration).max(20).default(['30d', '7d', '1d']),
   health: z
     .strictObject({ host: z.string().min(1).default('127.0.0.1'), port: z.int().min(0).max(65_535).default(7280) })
     .prefault({}),
@@ -113,18 +143,7 @@ export function parseConfig(text: string, file: string, env: Environment): Confi
     problems.push(...wrong.filter(({ path }) => !unfilled.has(pathText(path))));
   }
   if (problems.length > 0) throw configInvalid(problems.map(place));
-  const config = read.data as ConfigFile;
-  if (config.notifications.length > 0) {
-    throw new SwitchbackError(
-      'Unsupported',
-      place({ path: ['notifications'], at: 'key', message: 'this version sends no notifications yet' }),
-      {
-        hint: 'remove `notifications` from the configuration',
-        fields: { key: 'notifications' },
-      },
-    );
-  }
-  return config;
+  return read.data as ConfigFile;
 }
 
 export function configInvalid(

@@ -73,9 +73,11 @@ log: {level: debug}
       prometheus: { url: 'http://prometheus:9090' },
       approvers: { dba: ['ana@example.com'] },
       notifications: [],
+      deprecationNotice: ['30d', '7d', '1d'],
       health: { host: '0.0.0.0', port: 9000 },
       log: { level: 'debug' },
       temporal: null,
+      temporalUi: null,
     });
   });
 
@@ -121,7 +123,7 @@ describe('a wrong configuration', () => {
     [
       'an unknown key',
       'taskQeue: x',
-      'c.yaml:1:1  taskQeue: unknown key; did you mean "taskQueue"? (allowed: taskQueue, ledger, databases, unleash, prometheus, approvers, notifications, health, log)',
+      'c.yaml:1:1  taskQeue: unknown key; did you mean "taskQueue"? (allowed: taskQueue, ledger, databases, unleash, prometheus, approvers, notifications, deprecationNotice, health, log)',
     ],
     [
       'an unknown key deeper down',

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type DevFile, EMBEDDED_LEDGER, type ServersWanted } from '../dev/dev-file.ts';
+import { defaultName, type WebhookConfig } from '../adapters/notify/webhook.ts';
 import { nearest } from '../plan/nearest.ts';
 import { type ConfigFile, configInvalid, type Environment, LOG_LEVELS, parseConfig } from './config-file.ts';
 
@@ -9,6 +10,7 @@ export const CONFIG_FILE = 'switchback.config.yaml';
 export const DEV_SERVERS_VARIABLE = 'SWITCHBACK_DEV_SERVERS';
 export const HEALTH_PORT_VARIABLE = 'SWITCHBACK_HEALTH_PORT';
 export const LOG_LEVEL_VARIABLE = 'SWITCHBACK_LOG_LEVEL';
+const UI_VARIABLE = 'TEMPORAL_UI_ADDRESS';
 
 export interface DatabaseConfig {
   url: string;
@@ -32,12 +34,16 @@ export interface Config {
   unleash: { url: string; adminToken: string; clientToken: string | null } | null;
   prometheus: { url: string } | null;
   approvers: Readonly<Record<string, readonly string[]>>;
-  notifications: readonly never[];
+  notifications: readonly WebhookConfig[];
+  /** How long before a sunset it is told again, as durations. */
+  deprecationNotice: readonly string[];
   /** Where the worker answers `GET /health`. Port 0 is any free one. */
   health: { host: string; port: number };
   log: { level: (typeof LOG_LEVELS)[number] };
   /** The address of `switchback dev`'s Temporal; null where the standard `TEMPORAL_*` configuration counts. */
   temporal: { address: string } | null;
+  /** The address of Temporal's UI, for links; null where nobody has said. */
+  temporalUi: string | null;
 }
 
 /** What `loadConfig` and `readConfig` start from. */
@@ -127,10 +133,12 @@ function resolveConfig(config: ConfigFile, file: string, env: Environment, dev: 
     unleash,
     prometheus: config.prometheus ?? null,
     approvers: config.approvers,
-    notifications: [],
+    notifications: config.notifications.map(webhookOf),
+    deprecationNotice: config.deprecationNotice,
     health: { ...config.health, ...(port !== null && { port }) },
     log: { level: level ?? config.log.level },
     temporal: dev !== null && !env['TEMPORAL_ADDRESS'] ? { address: dev.temporal.address } : null,
+    temporalUi: env[UI_VARIABLE] ?? dev?.temporal.ui ?? null,
   };
 }
 
@@ -150,6 +158,15 @@ function unleashOf(config: ConfigFile, dev: DevFile | null): Config['unleash'] {
   if (url !== undefined && adminToken !== undefined) return { url, adminToken, clientToken: clientToken ?? null };
   return dev?.unleash ?? null;
 }
+
+/** What is left out has its default; one secret or several are the same to who signs. */
+const webhookOf = (of: ConfigFile['notifications'][number]): WebhookConfig => ({
+  name: of.name ?? defaultName(of.webhook),
+  webhook: of.webhook,
+  events: of.events,
+  secrets: of.secrets ?? (of.secret === undefined ? [] : [of.secret]),
+  services: of.services ?? null,
+});
 
 /** What the environment sets for one process rather than for all workers of a configuration. */
 function overrides(

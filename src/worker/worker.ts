@@ -1,4 +1,4 @@
-import { isGrpcServiceError } from '@temporalio/client';
+import { Client, isGrpcServiceError } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
@@ -7,6 +7,7 @@ import { SEARCH_ATTRIBUTES, SwitchbackError } from '../messages/index.ts';
 import type { Config } from './config.ts';
 import { createDeps } from './deps.ts';
 import { connectionOptions } from './connection.ts';
+import { NotificationSweep } from './notification-sweep.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
 /** Measured, with what happens otherwise: see docs/adr/0003-worker-options.md. */
@@ -46,7 +47,8 @@ export async function startWorker(
       cause: error,
     });
   }
-  const deps = createDeps(config, log);
+  let sweep: NotificationSweep | null = null;
+  const deps = createDeps(config, log, { namespace, wake: () => sweep?.wake() });
   try {
     await requireSearchAttributes(connection, namespace);
     await upgradeLedger(deps.deps.home.database, { home: true });
@@ -58,7 +60,14 @@ export async function startWorker(
       workflowBundle: await workflowBundle(log),
       activities: createActivities(deps.deps),
     });
+    const { home, notices } = deps.deps;
+    if (notices !== null) {
+      const place = { namespace, taskQueue: config.taskQueue };
+      sweep = new NotificationSweep({ home, client: new Client({ connection, namespace }), place, log });
+      sweep.start();
+    }
     const ended = untilEnded(worker, async () => {
+      await sweep?.stop();
       await deps.close();
       await connection.close();
     });

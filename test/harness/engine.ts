@@ -40,6 +40,8 @@ export interface EngineOptions {
   unleash?: boolean;
   /** Of tables of the databases, by their names in the configuration. */
   labels?: Readonly<Record<string, Record<string, string[]>>>;
+  notifications?: Config['notifications'];
+  deprecationNotice?: Config['deprecationNotice'];
   /** Where the worker writes; nowhere unless TEST_LOG says so. */
   log?: Logger;
 }
@@ -68,10 +70,12 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     unleash: options.unleash === true ? unleash : null,
     prometheus: null,
     approvers: options.approvers ?? {},
-    notifications: [],
+    notifications: options.notifications ?? [],
+    deprecationNotice: options.deprecationNotice ?? [],
     health: { host: '127.0.0.1', port: 0 },
     log: { level: 'fatal' },
     temporal: { address: temporal.address },
+    temporalUi: null,
   };
   let worker: RunningWorker | null = await startWorker(config, log);
   const stopWorker = async () => {
@@ -113,7 +117,9 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
  * `RECORD_HISTORIES` set to a folder they are kept there too (npm run record-histories).
  */
 async function replayAll(client: Client, taskQueue: string, testName: string): Promise<void> {
-  const runs = client.workflow.list({ query: `TaskQueue = '${taskQueue}' AND WorkflowType = 'migration'` });
+  const runs = client.workflow.list({
+    query: `TaskQueue = '${taskQueue}' AND WorkflowType IN ('migration', 'notification')`,
+  });
   const histories: { workflowId: string; history: unknown }[] = [];
   for await (const history of runs.intoHistories()) histories.push(history);
   const { codePath } = (await workflowBundle(quiet)) as { codePath: string };

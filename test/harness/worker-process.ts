@@ -17,7 +17,7 @@ export interface WorkerProcess {
 export async function startWorkerProcess(config: Config): Promise<WorkerProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'switchback-worker-'));
   const file = join(folder, 'switchback.config.yaml');
-  const { taskQueue, ledger, databases, unleash, approvers, health } = config;
+  const { taskQueue, ledger, databases, unleash, approvers, health, notifications } = config;
   // JSON is YAML; tokens go where a test's worker finds them.
   writeFileSync(
     file,
@@ -27,6 +27,11 @@ export async function startWorkerProcess(config: Config): Promise<WorkerProcess>
       databases,
       ...(unleash !== null && { unleash }),
       approvers,
+      notifications: notifications.map(({ services, secrets, ...of }) => ({
+        ...of,
+        ...(services !== null && { services }),
+        ...(secrets.length > 0 && { secrets }),
+      })),
       health,
     }),
   );

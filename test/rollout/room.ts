@@ -56,6 +56,7 @@ export async function room(): Promise<Room> {
       conditions,
       metrics: createMetrics({ databases, home, prometheusUrl }),
       approvers: {},
+      notices: null,
       log,
     };
   };

@@ -6,7 +6,9 @@ import {
   type Status,
   SwitchbackError,
 } from '../../messages/index.ts';
-import type { Database } from './database.ts';
+import type { Database, Queryable } from './database.ts';
+import { jsonOf, writable } from './json-text.ts';
+import type { Notice } from './notifications.ts';
 
 /**
  * The home ledger: one row per migration with its direction, epoch and generation, and what was decided. It is the
@@ -157,17 +159,31 @@ export class HomeLedger {
     });
   }
 
-  /** Writes decisions and other events, and the status as people see it. An event that is there already stays. */
-  async record(run: RunRef, events: readonly AuditEvent[], status: Status | null): Promise<void> {
+  /**
+   * Writes decisions and other events, the status as people see it, and what is to be told to webhooks. An event that is
+   * there already stays, and is not told again.
+   */
+  async record(
+    run: RunRef,
+    events: readonly AuditEvent[],
+    status: Status | null,
+    { notices = [], session = this.database }: { notices?: readonly Notice[]; session?: Queryable } = {},
+  ): Promise<void> {
     // One statement: this is written at every step of every run.
-    await this.database.query(
+    await session.query(
       `WITH noted AS (
          INSERT INTO switchback.audit (migration, version, epoch, event_key, type, by, identity, data)
          SELECT $1::text, $2::integer, $3::integer, event->>'key', event->>'type', event->>'by', 'claimed', (event->'data')::jsonb
          FROM json_array_elements($4::json) WITH ORDINALITY events (event, number) ORDER BY number
-         ON CONFLICT (migration, version, epoch, event_key) DO NOTHING)
+         ON CONFLICT (migration, version, epoch, event_key) DO NOTHING RETURNING event_key, at)${notices.length === 0 ? '' : OUTBOX}
        UPDATE switchback.migrations SET status = $5::jsonb WHERE migration = $1 AND generation <= $6 AND $5::jsonb IS NOT NULL`,
-      [...versionKey(run), jsonOf(events), status === null ? null : jsonOf(status), run.generation],
+      [
+        ...versionKey(run),
+        jsonOf(events),
+        status === null ? null : jsonOf(status),
+        run.generation,
+        ...(notices.length === 0 ? [] : [noticesJson(notices)]),
+      ],
     );
   }
 
@@ -257,10 +273,15 @@ export class HomeLedger {
   }
 }
 
-/** Text that Postgres takes: people send NUL and halves of surrogate pairs too, and what is cut may end in one. */
-const writable = (text: string): string => text.replaceAll('\0', '\ufffd').toWellFormed();
-const jsonOf = (value: unknown): string =>
-  JSON.stringify(value, (_key, part: unknown) => (typeof part === 'string' ? writable(part) : part));
+/** What is told of events goes with them; the payload is JSON in a text, so that it is sent as it was written. */
+const OUTBOX = `, outbox AS (
+         INSERT INTO switchback.notifications (migration, version, epoch, event_key, webhook, namespace, event, payload, at)
+         SELECT $1, $2, $3, noted.event_key, notice->>'webhook', notice->>'namespace', notice->>'event', (notice->>'payload')::json, noted.at
+         FROM json_array_elements($7::json) WITH ORDINALITY notices (notice, number) JOIN noted ON noted.event_key = notice->>'key'
+         ORDER BY number ON CONFLICT DO NOTHING)`;
+
+const noticesJson = (notices: readonly Notice[]): string =>
+  jsonOf(notices.map((notice) => ({ ...notice, payload: jsonOf(notice.payload) })));
 
 const anotherRun = (run: RunRef): SwitchbackError =>
   new SwitchbackError('Fenced', `another run of migration "${run.migration}" is registered in the home ledger`, {

@@ -11,6 +11,7 @@ import {
   TARGET_TABLES,
   WALKERS_BUDGET,
 } from './ledger-tables.ts';
+import { NOTIFICATIONS } from './notification-tables.ts';
 import { REPAIRS } from './switch-repairs-table.ts';
 import { SWITCHES } from './switch-tables.ts';
 
@@ -39,6 +40,7 @@ const UPGRADES: Record<'target' | 'home', readonly Upgrade[]> = {
     { name: '0008-salt', sql: SALTS },
     { name: '0010-switches', sql: SWITCHES },
     { name: '0011-repairs', sql: REPAIRS },
+    { name: '0012-notifications', sql: NOTIFICATIONS },
     { name: '0013-gates', sql: GATES },
   ],
 };
