@@ -18,6 +18,7 @@ const DEV: DevFile = {
   pids: { worker: null, temporal: 1, postgres: 2, unleash: 3 },
 };
 const SECRET = 'hunter2';
+const WHSEC = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=';
 let dir: string;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'switchback-config-'));
@@ -52,9 +53,13 @@ unleash: {url: "https://flags.example.com", adminToken: "\${TOKEN}", clientToken
 prometheus: {url: "http://prometheus:9090"}
 approvers: {dba: [ana@example.com]}
 health: {host: 0.0.0.0, port: 9000}
+notifications:
+  - {name: ops, webhook: "\${HOOK}", events: [held, failed], secret: "\${WHSEC}"}
+  - {webhook: "\${HOOK}/other", events: [deprecated], services: [billing]}
+deprecationNotice: [90d]
 log: {level: debug}
 `,
-      { URL: 'postgres://db.example.com/accounts', TOKEN: SECRET },
+      { URL: 'postgres://db.example.com/accounts', TOKEN: SECRET, HOOK: 'https://hooks.example.com/T0/hunter2', WHSEC },
     );
     expect(config).toEqual({
       taskQueue: 'moves',
@@ -72,8 +77,24 @@ log: {level: debug}
       unleash: { url: 'https://flags.example.com', adminToken: SECRET, clientToken: 'a${b' },
       prometheus: { url: 'http://prometheus:9090' },
       approvers: { dba: ['ana@example.com'] },
-      notifications: [],
-      deprecationNotice: ['30d', '7d', '1d'],
+      notifications: [
+        {
+          name: 'ops',
+          webhook: 'https://hooks.example.com/T0/hunter2',
+          events: ['held', 'failed'],
+          secrets: [WHSEC],
+          services: null,
+        },
+        {
+          // Its host, and what tells two of one host apart: never the path, which may be the secret.
+          name: expect.stringMatching(/^hooks\.example\.com-[0-9a-f]{6}$/),
+          webhook: 'https://hooks.example.com/T0/hunter2/other',
+          events: ['deprecated'],
+          secrets: [],
+          services: ['billing'],
+        },
+      ],
+      deprecationNotice: ['90d'],
       health: { host: '0.0.0.0', port: 9000 },
       log: { level: 'debug' },
       temporal: null,
@@ -231,10 +252,37 @@ describe('a wrong configuration', () => {
     expect(refusal(`unleash: "${SECRET}`)).not.toContain(SECRET);
   });
 
-  it('with notifications is refused by name: they have no engine yet', () => {
-    expect(() => load('notifications: [{webhook: "http://x", events: [held]}]')).toThrow(
-      expect.objectContaining({ code: 'Unsupported', message: expect.stringContaining('c.yaml:1:1  notifications') }),
-    );
+  it.each([
+    ['no webhook', '{events: [held]}', 'notifications[0].webhook: expected text'],
+    [
+      'an event that there is not',
+      '{webhook: "http://x", events: [hold]}',
+      'notifications[0].events[0]: expected one of started, approval-needed, held,',
+    ],
+    [
+      'a plain secret',
+      '{webhook: "http://x", events: [held], secret: hunter2}',
+      'notifications[0].secret: expected a secret of Standard Webhooks, whsec_',
+    ],
+    [
+      'a short secret',
+      '{webhook: "http://x", events: [held], secret: whsec_aHVudGVyMg==}',
+      'echo whsec_$(openssl rand -base64 32)',
+    ],
+    [
+      'both forms of secrets',
+      `{webhook: "http://x", events: [held], secret: ${WHSEC}, secrets: [${WHSEC}]}`,
+      'notifications[0]: expected either one `secret` or a list of `secrets`',
+    ],
+    [
+      'a name twice',
+      '{webhook: "http://x", events: [held], name: a}, {webhook: "http://y", events: [held], name: a}',
+      'notifications[1]: expected a `name` of its own',
+    ],
+  ])('with a notification that has %s says so, and shows no value', (_what, entries, words) => {
+    const said = refusal(`notifications: [${entries}]`, {}, DEV);
+    expect(said).toContain(words);
+    expect(said).not.toMatch(/hunter2|aHVudGVyMg/);
   });
 
   it('names a file that is not there', () => {
