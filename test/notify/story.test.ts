@@ -1,8 +1,12 @@
-import { expect, test } from 'vitest';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { receiver as example } from '../../examples/notifications/receiver.ts';
+import { Database } from '../../src/adapters/postgres/database.ts';
 import type { PlanInput } from '../../src/plan/index.ts';
 import type { WebhookConfig } from '../../src/adapters/notify/webhook.ts';
 import { NOTIFICATION_EVENTS } from '../../src/messages/index.ts';
-import { type Engine, planOf, startEngine } from '../harness/engine.ts';
+import { type Engine, planOf, startEngine, untilStatus } from '../harness/engine.ts';
 import { faultsOf } from './cloud-event-schema.ts';
 import { type Event, type Receiver, SECRETS, startReceiver, verify } from './receiver.ts';
 
@@ -117,6 +121,38 @@ test('each event is a signed CloudEvent that says what to do next; to do it carr
   expect((await engine.switchback.list()).filter((one) => one.name.includes(engine.name('')))).toHaveLength(1);
 });
 
+test('the receiver of the docs takes what is signed for it, each event once', async () => {
+  const handled: string[] = [];
+  const server = example(SECRETS[0], async ({ data }) => void handled.push(data.event)).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const webhook = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const of = { webhook, events: ['completed' as const] };
+  const ops = await startReceiver();
+  const engine = await startEngine({
+    notifications: [
+      hook('right', ops, { ...of, secrets: SECRETS }),
+      hook('again', ops, { ...of, secrets: [SECRETS[0]] }),
+      hook('wrong', ops, { ...of, secrets: [SECRETS[1]] }),
+    ],
+  });
+  const name = engine.name('example');
+  const rest = planOf(name, [{ name: 'one', steps: [{ id: 'rest', uses: 'wait', for: '1ms' }] }]);
+  await (await engine.switchback.start(rest, { requestedBy })).result();
+  const home = new Database('home', { url: engine.config.databases['home']?.url ?? '' });
+  onTestFinished(() => home.close());
+  await expect
+    .poll(() => home.query('SELECT webhook, state FROM switchback.notifications WHERE attempts > 0 ORDER BY id'), {
+      timeout: 30_000,
+    })
+    .toEqual([
+      { webhook: 'right', state: 'delivered' },
+      { webhook: 'again', state: 'delivered' },
+      { webhook: 'wrong', state: 'pending' },
+    ]);
+  expect(handled).toEqual(['completed']);
+});
+
 test('a window that is closed, a rollback and its end are told', async () => {
   const ops = await startReceiver();
   const engine = await startEngine({ notifications: [hook('ops', ops)] });
@@ -127,8 +163,10 @@ test('a window that is closed, a rollback and its end are told', async () => {
   });
   const handle = await engine.switchback.start(shut, { requestedBy });
   const closed = await ops.event(isOf(name, 'window-closed'));
-  expect(closed).toMatchObject({ subject: 'look', data: { step: 'look', phase: 'one', detail: { opensAt: to } } });
+  expect(closed).toMatchObject({ subject: 'look', data: { step: 'look', phase: 'one', detail: { nextAt: to } } });
   expect(closed.data.detail['why']).toContain('denied by freeze');
+  await follow(engine, closed, 'approve');
+  await untilStatus(handle, ({ phases }) => phases[0]?.steps[0]?.state === 'running');
   await handle.abort({ by, comment: 'not today' });
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
   const back = await ops.event(isOf(name, 'rolling-back'));
