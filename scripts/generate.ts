@@ -1,13 +1,15 @@
 /**
  * Writes what is generated: from the plan format's zod schemas the editor's schema and the parts of
  * docs/plan-format.md between its marks; from the examples the blocks of the pages that show a file; from the rules
- * their pages.
+ * their pages; from the statistics of gates what they need, as a table and a picture.
  * `--check` writes nothing and fails where a file isn't as it would be written.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fieldTables } from './generate/field-tables.ts';
 import { withFiles } from './generate/file-blocks.ts';
+import { gateEvidenceChart } from './generate/gate-evidence-chart.ts';
+import { gateNeedsTable } from './generate/gate-needs-table.ts';
 import { unsupportedList } from './generate/unsupported-list.ts';
 import { planJsonSchema } from './generate/plan-json-schema.ts';
 import { RULE_PAGES, rulePages } from './generate/rule-pages.ts';
@@ -55,6 +57,11 @@ async function generated(): Promise<Generated[]> {
   return [
     { path: 'schema/plan.schema.json', content: `${JSON.stringify(schema, null, 2)}\n` },
     { path: 'docs/plan-format.md', content: withTables(format, tables) },
+    {
+      path: 'docs/gates.md',
+      content: withTables(await readOr('docs/gates.md', ''), { 'gate-needs': gateNeedsTable() }),
+    },
+    { path: 'docs/gate-evidence.svg', content: gateEvidenceChart() },
     ...rulePages(),
     ...(await Promise.all(
       PAGES_WITH_FILES.map(async (path) => ({ path, content: withFiles(await readOr(path, ''), ROOT) })),
