@@ -42,15 +42,18 @@ export function gateEvidenceChart(): string {
     label(width - right + 8, threshold + 4, 'rolls back: 20'),
     label(width - right + 8, y(5), 'doubled', DOUBLED),
     label(width - right + 8, y(-1.6), 'healthy', HEALTHY),
-    label(left, 20, `E of ${ROLLOUTS} rollouts each: 10 % on the new path, 1 % bad on the old one, 2,000 requests a minute`),
+    label(
+      left,
+      20,
+      `E of ${ROLLOUTS} rollouts each: 10 % on the new path, 1 % bad on the old one, 2,000 requests a minute`,
+    ),
     '</svg>',
     '',
   ].join('\n');
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10;
-const x = (minute: number): number =>
-  round(SIZE.left + ((SIZE.width - SIZE.left - SIZE.right) * minute) / MINUTES);
+const x = (minute: number): number => round(SIZE.left + ((SIZE.width - SIZE.left - SIZE.right) * minute) / MINUTES);
 const y = (log10: number): number => {
   const within = Math.min(LOG10_MAX, Math.max(LOG10_MIN, log10));
   const part = (LOG10_MAX - within) / (LOG10_MAX - LOG10_MIN);

@@ -7,7 +7,11 @@ const MARGINS = [1.5, 2];
 
 /** How much gates need, as a Markdown table: by the share of the traffic on the new path. */
 export function gateNeedsTable(): string {
-  const head = ['on the new path', 'to see a doubled error rate', ...MARGINS.map((margin) => `to pass at margin ${margin}`)];
+  const head = [
+    'on the new path',
+    'to see a doubled error rate',
+    ...MARGINS.map((margin) => `to pass at margin ${margin}`),
+  ];
   const rows = SHARES.map((share) => [
     `${100 * share} %`,
     cell((rate) => requestsToSee({ ratio: 2, share, alpha: 0.05, metrics: 1, rate })),
