@@ -21,6 +21,8 @@ export interface Audit {
   epoch: number;
   state: string;
   owner: string;
+  /** Temporal's, in which it runs; null where it was given up by `release`. */
+  namespace: string | null;
   requestedBy: string;
   startedAt: string;
   endedAt: string | null;
@@ -41,6 +43,8 @@ export interface Audit {
   unread: { database: string; reason: string }[];
 }
 export interface AuditedDecision {
+  /** Unique within the version and epoch. */
+  key: string;
   at: string;
   version: number;
   epoch: number;

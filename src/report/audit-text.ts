@@ -92,10 +92,14 @@ const LAST = ['reason', 'comment', 'note', 'message'];
 const place = (key: string): number =>
   FIRST.includes(key) ? FIRST.indexOf(key) - FIRST.length : LAST.indexOf(key) + 1;
 
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string');
+
 /** `step fill, note 120,000 rows changed`: what an event of the audit carries. */
 export const dataWords = (data: Record<string, unknown>): string =>
   oneLine(
     Object.entries(data)
+      .map(([key, value]): [string, unknown] => [key, isTexts(value) ? value.join(', ') : value])
       .filter(([, value]) => value !== null && value !== '' && value !== false)
       .toSorted(([one], [other]) => place(one) - place(other))
       .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)

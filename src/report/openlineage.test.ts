@@ -100,6 +100,7 @@ const range = (of: Partial<AlteredRange>): AlteredRange => ({
 });
 const audit = (of: Partial<Audit>): Audit => ({
   ...{ name: 'split', version: 2, epoch: 1, state: 'running', owner: 'team-a', requestedBy: 'ana' },
+  namespace: 'default',
   ...{ startedAt: at(0), endedAt: null, decisions: [], decisionsLeftOut: 0, steps: [], ranges: [], rangesLeftOut: 0 },
   ...{ row: null, unread: [], places: { app: { namespace: 'postgres://db.internal:5432', database: 'accounts' } } },
   ...of,

@@ -54,7 +54,7 @@ test('audit of a run, of a row and of a hash, from the databases and from a work
   await home.close();
   const hash = keyHash(salts?.['salt'] ?? '', ['ada@example.com']);
 
-  const [whole, json, row, dashed, farRow, farPlain, farHash, found, lineage, usage] = await Promise.all([
+  const [whole, json, row, dashed, farRow, farPlain, farHash, found, lineage, decisions, usage] = await Promise.all([
     cli('audit', name),
     cli('audit', name, '--json'),
     cli('audit', name, '--row', 'public.steps', '7'),
@@ -64,6 +64,7 @@ test('audit of a run, of a row and of a hash, from the databases and from a work
     far('audit', name, '--row', 'people', hash, '--json'),
     cli('audit', name, '--find', hash, 'people'),
     cli('audit', name, '--openlineage', '--output', 'lineage.ndjson'),
+    cli('audit', name, '--cloudevents'),
     cli('audit', name, '--row', 'steps'),
   ]);
   expect(whole.stdout).toContain(`${name} version 1, epoch 1: completed`);
@@ -75,6 +76,10 @@ test('audit of a run, of a row and of a hash, from the databases and from a work
   const audit = JSON.parse(json.stdout) as Audit;
   expect(audit.ranges.map(({ step, rows }) => [step, rows])).toEqual(expect.arrayContaining([['persons', '2']]));
   expect(audit.decisions.length).toBeGreaterThan(0);
+  const lines = decisions.stdout.trim().split('\n');
+  expect(lines.map((line) => (JSON.parse(line) as { id: string }).id)).toEqual(
+    audit.decisions.map(({ key }) => `${name}/1/1/${key.replaceAll('.', '-')}`),
+  );
   expect(row.stdout).toContain('key 7 of app/public.steps: the row is there');
   expect(row.stdout).toContain(`${name}  v1/1  numbers`);
   expect(dashed.stdout).toContain('key -5 of app/public.steps: the row is there');

@@ -5,6 +5,7 @@ import { receiver as example } from '../../examples/notifications/receiver.ts';
 import { Database } from '../../src/adapters/postgres/database.ts';
 import type { PlanInput } from '../../src/plan/index.ts';
 import type { WebhookConfig } from '../../src/adapters/notify/webhook.ts';
+import { cloudEventsOf } from '../../src/report/cloud-events.ts';
 import { NOTIFICATION_EVENTS } from '../../src/messages/index.ts';
 import { type Engine, planOf, startEngine, untilStatus } from '../harness/engine.ts';
 import { faultsOf } from './cloud-event-schema.ts';
@@ -117,6 +118,13 @@ test('each event is a signed CloudEvent that says what to do next; to do it carr
     subject: 'quiet',
     data: { phase: 'look', step: 'quiet', error: { code: 'ConditionUnmet' }, status: 'held' },
   });
+  // The audit, exported, has the same events under the same IDs, and more of them.
+  const exported = cloudEventsOf(await engine.switchback.audit(name));
+  for (const { id, source, type, subject, time } of Object.values(told))
+    expect(exported).toContainEqual(expect.objectContaining({ id, source, type, subject, time }));
+  expect(exported.flatMap(faultsOf)).toEqual([]);
+  expect(new Set(exported.map(({ id }) => id)).size).toBe(exported.length);
+  expect(exported.map(({ data }) => data.event)).toEqual(expect.arrayContaining(['approved', 'step-done', 'skipped']));
   // Lists of migrations have none of the runs that told this.
   expect((await engine.switchback.list()).filter((one) => one.name.includes(engine.name('')))).toHaveLength(1);
 });

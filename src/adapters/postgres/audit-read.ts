@@ -10,6 +10,7 @@ export interface RegisteredMigration {
   epoch: number;
   state: string;
   owner: string;
+  namespace: string | null;
   requestedBy: string;
   startedAt: string;
   endedAt: string | null;
@@ -19,7 +20,7 @@ export async function registeredMigration(home: Database, name: string): Promise
   const [table] = await home.query("SELECT to_regclass('switchback.migrations')::text AS name");
   if (table?.['name'] == null) return null;
   const [row] = await home.query(
-    `SELECT version, epoch, state, owner, requested_by, to_json(started_at) #>> '{}' AS started, to_json(ended_at) #>> '{}' AS ended
+    `SELECT version, epoch, state, owner, namespace, requested_by, to_json(started_at) #>> '{}' AS started, to_json(ended_at) #>> '{}' AS ended
      FROM switchback.migrations WHERE migration = $1`,
     [name],
   );
@@ -29,6 +30,7 @@ export async function registeredMigration(home: Database, name: string): Promise
     epoch: Number(row['epoch']),
     state: row['state'] ?? '',
     owner: row['owner'] ?? '',
+    namespace: row['namespace'] ?? null,
     requestedBy: row['requested_by'] ?? '',
     startedAt: instantOf(row['started']),
     endedAt: row['ended'] === null || row['ended'] === undefined ? null : instantOf(row['ended']),
@@ -61,11 +63,12 @@ export async function decisionsOf(
 ): Promise<{ decisions: AuditedDecision[]; all: number }> {
   const [counted] = await home.query('SELECT count(*) AS events FROM switchback.audit WHERE migration = $1', [name]);
   const rows = await home.query(
-    `SELECT version, epoch, type, by, identity, data, to_json(at) #>> '{}' AS at FROM switchback.audit
+    `SELECT version, epoch, event_key, type, by, identity, data, to_json(at) #>> '{}' AS at FROM switchback.audit
      WHERE migration = $1 ORDER BY id DESC LIMIT $2`,
     [name, max],
   );
   const decisions = rows.map((row) => ({
+    key: row['event_key'] ?? '',
     at: instantOf(row['at']),
     version: Number(row['version']),
     epoch: Number(row['epoch']),

@@ -85,7 +85,7 @@ export interface Attempt {
 export async function beginAttempt(home: Queryable, ref: NotificationRef): Promise<Attempt | null> {
   const [row] = await home.query(
     `UPDATE switchback.notifications SET attempts = attempts + 1 WHERE ${ROW} AND state = 'pending'
-     RETURNING event, payload::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, attempts, refusals`,
+     RETURNING event, payload::text, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, attempts, refusals`,
     rowKey(ref),
   );
   if (row === undefined) return null;

@@ -1,6 +1,7 @@
-import { type Audit, type RowQuestion, SwitchbackError } from '../../messages/index.ts';
+import { type RowQuestion, SwitchbackError } from '../../messages/index.ts';
 import { tableWithDatabase } from '../../plan/pii-label.ts';
 import { auditText } from '../../report/audit-text.ts';
+import { cloudEventsOf } from '../../report/cloud-events.ts';
 import { openLineageEvents } from '../../report/openlineage.ts';
 import { isKeyHash } from '../../adapters/postgres/key-hash.ts';
 import { auditOf, keysOfHash } from '../audit-ledgers.ts';
@@ -14,6 +15,7 @@ interface Options {
   key?: string[];
   find?: string[];
   openlineage?: boolean;
+  cloudevents?: boolean;
   output?: string;
 }
 
@@ -28,7 +30,9 @@ export const audit: CommandMaker = (cli) =>
       if (options.find !== undefined) return find(invocation, name, options.find);
       const row = rowOf(options);
       const found = await auditOf(invocation, { name, ...(row !== null && { row }) });
-      if (options.openlineage === true) return exportLineage(invocation, found);
+      if (options.openlineage === true)
+        return exportLines(invocation, openLineageEvents(found, { version: packageVersion() }));
+      if (options.cloudevents === true) return exportLines(invocation, cloudEventsOf(found));
       invocation.print(found, () => auditText(found));
       return EXIT.done;
     },
@@ -38,16 +42,19 @@ export const audit: CommandMaker = (cli) =>
         .option('--key <text...>', 'the KEY of --row, for one that begins with a dash: --key=-5')
         .option('--find <hash_and_table...>', 'HASH TABLE: the keys that are shown as this hash')
         .option('--openlineage', 'OpenLineage events, one JSON a line')
-        .option('--output <file>', 'write them to a file'),
+        .option('--cloudevents', 'the decisions as CloudEvents, one JSON a line')
+        .option('--output <file>', 'write the events to a file'),
   );
 
 const usage = (message: string, hint: string): SwitchbackError =>
   new SwitchbackError('UsageInvalid', message, { hint });
 
-function refuseMixtures({ row, key, find: hash, openlineage, output }: Options): void {
-  const asked = [row, hash, openlineage].filter((one) => one !== undefined).length;
-  if (asked > 1) throw usage('--row, --find and --openlineage ask for different things', 'give one of them');
-  if (output !== undefined && openlineage !== true) throw usage('--output needs --openlineage', 'add --openlineage');
+function refuseMixtures({ row, key, find: hash, openlineage, cloudevents, output }: Options): void {
+  const asked = [row, hash, openlineage, cloudevents].filter((one) => one !== undefined).length;
+  if (asked > 1)
+    throw usage('--row, --find, --openlineage and --cloudevents ask for different things', 'give one of them');
+  if (output !== undefined && openlineage !== true && cloudevents !== true)
+    throw usage('--output needs events to write', 'add --openlineage or --cloudevents');
   if (key !== undefined && row === undefined) throw usage('--key needs --row', 'give --row TABLE as well');
 }
 
@@ -85,8 +92,7 @@ async function find(invocation: Invocation<Options>, name: string, given: readon
   return EXIT.input;
 }
 
-function exportLineage({ options, terminal, print }: Invocation<Options>, found: Audit): number {
-  const events = openLineageEvents(found, { version: packageVersion() });
+function exportLines({ options, terminal, print }: Invocation<Options>, events: readonly object[]): number {
   const lines = events.map((event) => JSON.stringify(event));
   if (options.output === undefined) {
     for (const line of lines) terminal.out(line);
