@@ -14,6 +14,7 @@ import { acknowledged } from './acknowledge.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
 import { type Beside, FlagChange } from './flag-change.ts';
 import { PathStage } from './path-stage.ts';
+import { repaired } from './repaired.ts';
 
 /** Where a step brings a path: a share of the users, or a stage for all of them. */
 export type Target = { percent: number } | { stage: Stage };
@@ -71,6 +72,7 @@ export class Exposure {
     }
     for (;;) {
       const { from, to } = await this.path.hop(target.stage);
+      if (from !== to) await repaired(this.#context, this.path.place, on.meanwhile && { meanwhile: on.meanwhile });
       await this.change.apply(
         (state) => atStage(state, to, this.change.our),
         on.record ?? nothing,

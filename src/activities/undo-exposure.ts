@@ -5,6 +5,7 @@ import { answersNew, nextStage, type Stage } from '../plan/index.ts';
 import type { EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { Exposure } from './exposure.ts';
 import { pause } from './pause.ts';
+import { repaired } from './repaired.ts';
 
 type Input = EffectInput<'flag'> | EffectInput<'rollout'>;
 
@@ -51,6 +52,7 @@ async function stagesBack(exposure: Exposure, input: Input, context: EffectConte
     const to = nextStage(ours.set, ours.found);
     await assertMayAnswer(exposure, input, context, { from: ours.set, to });
     context.report({ progress: null, note: `takes the path of flag ${path.place.flag} from ${ours.set} to ${to}` });
+    await repaired(context, path.place);
     await path.moveTo(to, 'undoing');
     words = await exposure.acknowledged({ instancesMin: 0 });
   }

@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   FlagRefused: 'Unleash refuses what was asked of a flag; the message has its reason.',
   StageRefused: 'A path is at a stage from which it can not go where the plan says, or someone else changed it.',
   NotAcknowledged: 'Service instances do not act on a change by the time-out; the message names them.',
+  RepairsOpen: 'Writes that reached one side of a path only are not repaired by the deadline; the message counts them.',
   OldPathStale: 'The old side lacks what was written at `complete`; a person decides whether it may answer again.',
   GateFailed: 'The new path is worse than the old one; the message has the evidence.',
   GateInconclusive: 'A stop has baked without the evidence that passes it; a person decides.',

@@ -22,7 +22,8 @@ export class RepairQueue {
     await this.#query(
       `INSERT INTO switchback.repairs AS r (environment, flag, key, side, error_class) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT (environment, flag, side, key) WHERE attempts = 0 AND NOT journal
-       DO UPDATE SET failures = r.failures + 1, error_class = excluded.error_class, not_before = clock_timestamp()`,
+       DO UPDATE SET failures = r.failures + 1, error_class = excluded.error_class,
+         not_before = clock_timestamp(), last_failed_at = clock_timestamp()`,
       [this.#of.environment, this.#of.flag, key, lacking, errorClass],
     );
   }
@@ -44,7 +45,7 @@ export class RepairQueue {
   /** The announced write has failed on its second side. */
   async dueNow(id: string, errorClass: string): Promise<void> {
     await this.#query(
-      'UPDATE switchback.repairs SET not_before = clock_timestamp(), error_class = $2 WHERE id = $1::bigint',
+      'UPDATE switchback.repairs SET not_before = clock_timestamp(), last_failed_at = clock_timestamp(), error_class = $2 WHERE id = $1::bigint',
       [id, errorClass],
     );
   }

@@ -20,7 +20,8 @@ CREATE TABLE switchback.repairs (
   attempts integer NOT NULL DEFAULT 0,
   taken_by text,
   not_before timestamptz NOT NULL DEFAULT clock_timestamp(),
-  queued_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  queued_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  last_failed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX repairs_waiting ON switchback.repairs (environment, flag, side, key) WHERE attempts = 0 AND NOT journal;
 CREATE UNIQUE INDEX repairs_taken ON switchback.repairs (environment, flag, side, key) WHERE attempts > 0;
