@@ -17,7 +17,7 @@ import { RULE_PAGES, rulePages } from './generate/rule-pages.ts';
 const ROOT = join(import.meta.dirname, '..');
 const BEGIN = /<!-- generated: ([\w-]+) -->\n/g;
 const END = '<!-- end of generated -->';
-const PAGES_WITH_FILES = ['README.md', 'docs/client.md'];
+const PAGES_WITH_FILES = ['README.md', 'docs/client.md', 'docs/switch.md'];
 
 interface Generated {
   path: string;
