@@ -2,7 +2,14 @@ import { type LimitMemory, type MetricMemory, nextLimit, nextWindow } from '../a
 import type { MetricReading } from '../adapters/metrics/metrics.ts';
 import type { GateCounts } from '../adapters/postgres/gate-windows.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import { type Metric, metricForm, type MetricPath, type MetricSource, METRIC_SOURCES, type StepOf } from '../plan/index.ts';
+import {
+  type Metric,
+  metricForm,
+  type MetricPath,
+  type MetricSource,
+  METRIC_SOURCES,
+  type StepOf,
+} from '../plan/index.ts';
 import type { EffectContext } from './effect.ts';
 import type { FlagChange } from './flag-change.ts';
 

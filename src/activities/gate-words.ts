@@ -23,7 +23,8 @@ function metricWords({ name, counts, words, says }: MetricFinding): string {
   const { samples, rollBack, pass } = counts;
   const seen = `${name} ${rate(counts.new)} (old ${rate(counts.old)}) of ${countWords(counts.new.total)}`;
   if (says === 'pass') return `${seen}, good`;
-  const few = samples.seen < samples.needed ? [`${countWords(samples.seen)} of ${countWords(samples.needed)} samples`] : [];
+  const few =
+    samples.seen < samples.needed ? [`${countWords(samples.seen)} of ${countWords(samples.needed)} samples`] : [];
   const better = pass === null ? [] : [`evidence for ${evidenceWords(pass.evidence)} of ${pass.needed}`];
   const against = `against ${evidenceWords(rollBack.evidence)} of ${countWords(rollBack.needed)}`;
   return [seen, ...few, ...better, against].join(', ');

@@ -31,9 +31,12 @@ export interface Judged {
   seen: boolean;
   verdict: GateVerdict;
   note: string;
+  /** Whether this look is the one that counted; another worker may have been quicker. */
+  kept: boolean;
+  proven: Proven;
 }
 
-/** As long as this a look may be late and still be told as one interval. */
+/** A look that comes later than this many intervals looks back no further. */
 const CATCH_UP_INTERVALS_MAX = 10;
 const SILENT_LOOKS_MAX = 3;
 const DEADLINE_INTERVALS_MIN = 10;
@@ -86,13 +89,15 @@ export class Gate {
     await this.#load();
   }
 
-  /** How long until the next look; 0: now. The last look of a bake comes when the bake ends. */
-  dueInMs(stop: GateStop, bakeLeftMs: number): number {
+  /**
+   * How long until the next look; 0: now. `leftMs` of the bake are still to be proven, `pendingMs` have been since the last
+   * look: the last look of a bake comes when the bake ends, though not before there is something to measure.
+   */
+  dueInMs(stop: GateStop, leftMs: number, pendingMs: number): number {
     const openMs = performance.now() - this.#openedAt;
-    const least = stop.exposed ? Math.min(MEASURABLE_MS, this.intervalMs) : 0;
-    const wanted = stop.bakeMs > 0 || !stop.exposed ? openMs + Math.max(0, bakeLeftMs) : this.intervalMs;
-    const bakeEnds = bakeLeftMs > 0 || !stop.exposed ? Math.max(least, wanted) : this.intervalMs;
-    return Math.max(0, Math.min(this.intervalMs, bakeEnds) - openMs);
+    const leastMs = stop.exposed ? Math.min(MEASURABLE_MS, this.intervalMs) : 0;
+    if (leftMs <= 0) return stop.exposed ? Math.max(0, this.intervalMs - openMs) : 0;
+    return Math.max(0, Math.min(this.intervalMs - openMs, Math.max(leastMs - openMs, leftMs - pendingMs)));
   }
 
   /**
@@ -114,20 +119,26 @@ export class Gate {
       this.#lookAt(stop, open.memory as Memories, openMs),
       this.#context,
     );
-    const seen = readings.every(({ silent }) => silent === null) || !stop.exposed;
+    // Where nobody is on the new path, there is nothing that it could have counted.
+    const seen = readings.every(
+      ({ silent, metric }) => silent === null || (!stop.exposed && metricForm(metric) === 'ratio'),
+    );
     const proven = prove(seen, openMs);
-    const counts = new Map(readings.flatMap(({ metric, counts: found }) => (found === null ? [] : [[metric.name, found]])));
-    await this.#change.locked(async (session) => {
+    const counts = new Map(
+      readings.flatMap(({ metric, counts: found }) => (found === null ? [] : [[metric.name, found]])),
+    );
+    const kept = await this.#change.locked(async (session) => {
       const next = { after: open.number, series: this.#series, stop: stop.index, openedAt: endedAt };
       const mine = await this.#windows.begin(session, this.#change.key, { ...next, memory: memoryOf(readings) });
-      if (!mine) return;
+      if (!mine) return false;
       await this.#windows.keep(session, this.#change.key, open, endedAt, counts);
       await keep(session, proven);
+      return true;
     });
     await this.#load();
     const verdict = this.#judge(stop, proven, readings);
     this.#countSilence(seen, readings);
-    return { seen, verdict, note: gateWords(verdict, readings) };
+    return { seen, verdict, note: gateWords(verdict, readings), kept, proven };
   }
 
   #lookAt(stop: GateStop, memories: Memories, openMs = this.intervalMs) {

@@ -10,6 +10,10 @@ export interface Position {
   /** Index in the ramp. */
   stop: number;
   bakedMs: number;
+  /** How long it has looked for evidence since the bake of this stop was over. */
+  waitedMs?: number;
+  /** Numbers the tests of the gate: one that a person lets begin anew counts nothing from before. */
+  series?: number;
   /** How instances acted on this stop, once they have. */
   acted?: string | null;
   /** Why it stopped. It stands, whoever comes back after a crash, until a person says retry. */
@@ -28,9 +32,12 @@ export interface Verdict {
 
 export const START: Position = { stop: 0, bakedMs: 0 };
 
-/** Thrown where somebody has lowered exposure meanwhile: this worker must not raise it again. */
-export class ExposureLowered extends Error {
-  override readonly name = 'ExposureLowered';
+/**
+ * Thrown where exposure was lowered from outside, or another worker has taken the step further: this one must not set
+ * exposure any more. Its message says which, for the status.
+ */
+export class Overtaken extends Error {
+  override readonly name = 'Overtaken';
 }
 
 /** The position of one step. Whoever saves it must have seen the last lowering. */
@@ -44,16 +51,17 @@ export class Positions {
     return ((await this.#change.states.readPosition(this.#change.key, session)) as Position | null) ?? START;
   }
 
-  /** In a transaction that holds the step's record (see `FlagChange.locked`). Throws `ExposureLowered`. */
+  /** In a transaction that holds the step's record (see `FlagChange.locked`). Throws `Overtaken`. */
   async save(session: Queryable, position: Position): Promise<void> {
     await this.assertSeen(session, position);
     await this.#change.states.savePosition(session, this.#change.key, position);
   }
 
-  /** Throws `ExposureLowered` where exposure was lowered since `position` was read. */
+  /** Throws `Overtaken` where exposure was lowered since `position` was read, or the step is further by now. */
   async assertSeen(session: Queryable, position: Position): Promise<void> {
-    const { lowered } = await this.read(session);
-    if ((lowered ?? 0) !== (position.lowered ?? 0)) throw new ExposureLowered('exposure was lowered from outside');
+    const { stop, lowered } = await this.read(session);
+    if ((lowered ?? 0) !== (position.lowered ?? 0)) throw new Overtaken('exposure was lowered');
+    if (stop > position.stop) throw new Overtaken('another worker has taken the step further');
   }
 
   /** Counts one lowering more; the stop bakes anew when the step goes on. */

@@ -1,18 +1,21 @@
 import type { Queryable } from '../adapters/postgres/database.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import { durationMs, type StepOf } from '../plan/index.ts';
+import { answersNew, durationMs, type StepOf } from '../plan/index.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { Exposure, type Target, usesStages } from './exposure.ts';
 import { assertWholePercent } from './flag.ts';
 import { GUARD_EVERY_MS, GuardWatch } from './guard.ts';
 import { lowerTo } from './lower-exposure.ts';
 import { pause } from './pause.ts';
-import { errorOf, ExposureLowered, type Position, Positions, START, verdictOf } from './rollout-position.ts';
+import { Gate, gateFailed, gateInconclusive, type GateStop, type Proven } from './rollout-gate.ts';
+import { errorOf, Overtaken, type Position, Positions, START, verdictOf } from './rollout-position.ts';
 import { undoExposure } from './undo-exposure.ts';
 
 interface Stop {
   target: Target;
   bakeMs: number;
+  index: number;
+  words: string;
 }
 /** Time between two looks that counts at most: a process that was frozen watched nothing meanwhile. */
 const PROVEN_PER_LOOK_MAX_MS = 2 * GUARD_EVERY_MS;
@@ -26,8 +29,8 @@ export const rollout: Effect<'rollout'> = {
       return await climb.run();
     } catch (error) {
       context.signal.throwIfAborted();
-      if (error instanceof ExposureLowered) return stand(context);
-      if (error instanceof SwitchbackError && STOPPING.includes(error.code)) await climb.stopped(error);
+      if (error instanceof Overtaken) return stand(error, context);
+      if (error instanceof SwitchbackError) await climb.stopped(error);
       throw error;
     }
   },
@@ -37,12 +40,12 @@ export const rollout: Effect<'rollout'> = {
   },
 };
 /** What lowers exposure. A lost signal does so as a breached guard does. */
-const STOPPING: readonly string[] = ['GuardTripped', 'MetricsUnreachable'];
+const LOWERING: readonly string[] = ['GuardTripped', 'MetricsUnreachable', 'GateFailed', 'GateNoData'];
 
-/** Exposure was lowered from outside: the run is about to say what becomes of it, by interrupting this. */
-async function stand(context: EffectContext): Promise<never> {
+/** The run is about to say what becomes of it by interrupting this; a worker that was taken for dead is told so. */
+async function stand({ message }: Overtaken, context: EffectContext): Promise<never> {
   for (;;) {
-    context.report({ progress: null, note: 'exposure was lowered; waits for what the run decides' });
+    context.report({ progress: null, note: `${message}; waits for what the run decides` });
     await pause(GUARD_EVERY_MS, context.signal);
   }
 }
@@ -55,6 +58,8 @@ class Climb {
   readonly #stops: readonly Stop[];
   readonly #guards: GuardWatch;
   #position: Position = START;
+  #gate: Gate | null = null;
+  #gateNote = '';
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(input: EffectInput<'rollout'>, context: EffectContext, stops: readonly Stop[]) {
@@ -69,16 +74,19 @@ class Climb {
   async run(): Promise<EffectResult> {
     this.#position = await this.#positions.read();
     await this.#heedVerdict();
+    const { analysis } = this.#input.step;
+    if (analysis !== undefined)
+      this.#gate = new Gate(analysis, this.#exposure.change, this.#context, this.#position.series ?? 0);
     for (let stop = this.#stops[this.#position.stop]; stop !== undefined; stop = this.#stops[this.#position.stop]) {
       await this.#expose(stop);
       await this.#bake(stop);
-      await this.#save({ ...this.#position, stop: this.#position.stop + 1, bakedMs: 0, acted: null });
+      await this.#save(nextStop(this.#position));
     }
     // The last stop again: whoever comes back after a crash here finds all as it should be, or someone else's change.
     const last = this.#stops.at(-1);
     if (last !== undefined) await this.#expose(last);
     const { change, path } = this.#exposure;
-    const at = last === undefined ? '' : ` is at ${targetWords(last.target)}`;
+    const at = last === undefined ? '' : ` is at ${last.words}`;
     const note = `flag ${path.place.flag} in ${path.place.environment}${at}`;
     await change.locked((session, ledger) => ledger.record(session, change.key, 'applied', { note }));
     return { note, progress: this.progress() };
@@ -86,20 +94,30 @@ class Climb {
 
   /** What stopped the step for good is said again until a person has let it try again. */
   async #heedVerdict(): Promise<void> {
-    const { verdict } = this.#position;
+    const { verdict, series = 0 } = this.#position;
     if (verdict == null) return;
-    const retried = this.#input.retried ?? 0;
-    if (retried > verdict.retried) return this.#save({ ...this.#position, bakedMs: 0, verdict: null });
-    // A run that was started anew counts from the beginning.
+    const { retried = 0, accept = null, run, step } = this.#input;
+    if (retried > verdict.retried) {
+      const goesOn = { ...this.#position, waitedMs: 0, verdict: null };
+      if (verdict.code !== 'GateInconclusive') return this.#save({ ...goesOn, bakedMs: 0, series: series + 1 });
+      if (accept === null) return this.#save(goesOn);
+      if (accept.digest === verdict.fields['accept']) {
+        const data = { step: step.id, case: verdict.message, accepted: accept.digest };
+        const event = { key: `gate-accepted/${step.id}/${accept.digest}`, type: 'gate-accepted', by: accept.by, data };
+        await this.#context.deps.home.record(run, [event], null);
+        return this.#save({ ...nextStop(goesOn), verdict: null });
+      }
+    }
+    // A run that was started anew counts retries from the beginning.
     this.#position = { ...this.#position, verdict: { ...verdict, retried } };
-    await this.#lower();
+    await this.#keepVerdict();
     throw errorOf(verdict);
   }
 
   /** Sets the stop and waits until instances act on it; the position is kept in the transaction that confirms it. */
-  async #expose({ target }: Stop): Promise<void> {
+  async #expose({ target, words }: Stop): Promise<void> {
     const { flag } = this.#exposure.path.place;
-    this.#context.report({ progress: this.progress(), note: `sets ${flag} to ${targetWords(target)}` });
+    this.#context.report({ progress: this.progress(), note: `sets ${flag} to ${words}` });
     const acted = await this.#exposure.reach(target, {
       beside: (session) => this.#positions.assertSeen(session, this.#position),
       record: (session) => this.#positions.save(session, this.#position),
@@ -121,22 +139,79 @@ class Climb {
     return look;
   }
 
-  /** Looks at least once, also where there is nothing to bake; ends when looks have proven the whole bake time. */
+  /**
+   * Looks at least once, also where there is nothing to bake; ends when looks have proven the whole bake time, and where
+   * there is a gate, when that passes. With a gate, time counts as proven when its next look has had an answer.
+   */
   async #bake(stop: Stop): Promise<void> {
+    const gateStop = await this.#gateStop(stop);
+    await this.#gate?.begin(gateStop);
     let last = performance.now();
+    let pendingMs = 0;
     for (;;) {
-      const look = await this.#look();
+      const guards = await this.#look();
       const now = performance.now();
-      if (look.seen) {
-        const proven = Math.min(now - last, PROVEN_PER_LOOK_MAX_MS);
-        await this.#save({ ...this.#position, bakedMs: this.#position.bakedMs + proven });
-      }
+      if (guards.seen) pendingMs += Math.min(now - last, PROVEN_PER_LOOK_MAX_MS);
       last = now;
-      const leftMs = stop.bakeMs - this.#position.bakedMs;
-      if (look.seen && leftMs <= 0) return;
-      this.#context.report({ progress: this.progress(), note: this.#noteOf(stop, leftMs, look.note) });
-      await pause(look.seen ? Math.min(leftMs, GUARD_EVERY_MS) : GUARD_EVERY_MS, this.#context.signal);
+      const uncountedMs = stop.bakeMs - this.#position.bakedMs;
+      const dueInMs = this.#gate?.dueInMs(gateStop, uncountedMs, pendingMs) ?? 0;
+      let passed = this.#gate === null;
+      if (dueInMs === 0) {
+        if (this.#gate !== null) passed = await this.#judged(this.#gate, gateStop, pendingMs);
+        else if (pendingMs > 0) await this.#save({ ...this.#position, bakedMs: this.#position.bakedMs + pendingMs });
+        pendingMs = 0;
+      }
+      const leftMs = stop.bakeMs - this.#position.bakedMs - pendingMs;
+      if (passed && guards.seen && leftMs <= 0) return;
+      this.#context.report({ progress: this.progress(), note: this.#noteOf(stop, leftMs, guards.note) });
+      await pause(this.#restMs(gateStop, { leftMs, pendingMs, seen: guards.seen }), this.#context.signal);
     }
+  }
+
+  /** Until the next look: at the guards, at the gate, or at the end of the bake, whatever comes first. */
+  #restMs(stop: GateStop, of: { leftMs: number; pendingMs: number; seen: boolean }): number {
+    if (this.#gate === null) return of.seen ? Math.min(of.leftMs, GUARD_EVERY_MS) : GUARD_EVERY_MS;
+    const dueInMs = this.#gate.dueInMs(stop, stop.bakeMs - this.#position.bakedMs, of.pendingMs);
+    return Math.min(GUARD_EVERY_MS, Math.max(dueInMs, of.seen ? 1 : GUARD_EVERY_MS));
+  }
+
+  /** One look of the gate; whether it passes. Throws what stops the rollout. */
+  async #judged(gate: Gate, stop: GateStop, pendingMs: number): Promise<boolean> {
+    const { bakedMs, waitedMs = 0 } = this.#position;
+    const { flag } = this.#exposure.path.place;
+    const prove = (seen: boolean, openMs: number): Proven => ({
+      bakedMs: seen ? bakedMs + pendingMs : bakedMs,
+      waitedMs: seen && bakedMs >= stop.bakeMs ? waitedMs + Math.min(openMs, gate.intervalMs) : waitedMs,
+    });
+    const before = this.#position;
+    const judged = await gate.look(stop, prove, async (session, proven) => {
+      await this.#positions.save(session, { ...before, ...proven });
+    });
+    // Where another worker has counted this window, what it has proven of the stop is what counts.
+    this.#position = judged.kept
+      ? { ...before, ...judged.proven }
+      : { ...(await this.#positions.read()), stop: before.stop, lowered: before.lowered ?? 0 };
+    this.#gateNote = judged.note;
+    const { verdict } = judged;
+    if (verdict.verdict === 'roll-back') throw gateFailed(flag, stop, verdict);
+    if (verdict.verdict === 'inconclusive') {
+      const { run, step } = this.#input;
+      throw gateInconclusive({ flag, migration: run.migration, step: step.id }, stop, verdict);
+    }
+    return judged.kept && verdict.verdict === 'pass';
+  }
+
+  async #gateStop(stop: Stop): Promise<GateStop> {
+    const { index, words, bakeMs, target } = stop;
+    const percent = 'percent' in target ? target.percent : 0;
+    const stage = (await this.#exposure.path.row())?.stage ?? 'off';
+    return {
+      index,
+      words,
+      bakeMs,
+      exposed: percent > 0 || !['off', 'dual-write'].includes(stage),
+      oldUnused: percent === 100 || answersNew(stage),
+    };
   }
 
   async #save(position: Position): Promise<void> {
@@ -151,17 +226,17 @@ class Climb {
    */
   async stopped(error: SwitchbackError): Promise<void> {
     if (this.#position.verdict != null) return;
-    this.#position = {
-      ...this.#position,
-      bakedMs: 0,
-      acted: null,
-      verdict: verdictOf(error, this.#input.retried ?? 0),
-    };
-    await this.#lower();
+    const verdict = verdictOf(error, this.#input.retried ?? 0);
+    if (LOWERING.includes(error.code)) this.#position = { ...this.#position, bakedMs: 0, acted: null, verdict };
+    else if (error.code === 'GateInconclusive') this.#position = { ...this.#position, verdict };
+    else return;
+    await this.#keepVerdict();
   }
 
-  async #lower(): Promise<void> {
-    const percent = this.#input.step.exposureOnFailure?.percent;
+  async #keepVerdict(): Promise<void> {
+    const { verdict } = this.#position;
+    const lowers = LOWERING.includes(verdict?.code ?? '');
+    const percent = lowers ? this.#input.step.exposureOnFailure?.percent : undefined;
     const keep = (session: Queryable): Promise<void> => this.#positions.save(session, this.#position);
     for (let attempt = 1; attempt <= LOWER_EXPOSURE_TRIES; attempt++) {
       try {
@@ -176,11 +251,12 @@ class Climb {
     }
   }
 
-  #noteOf({ target }: Stop, leftMs: number, guards: string): string {
+  #noteOf({ words }: Stop, leftMs: number, guards: string): string {
     const { acted } = this.#position;
-    const at = `at ${targetWords(target)}${acted == null ? '' : ` (${acted})`}`;
-    const waits = leftMs > 0 ? `${at}, bakes ${Math.ceil(leftMs / 1000)} s more` : `${at}, waits for its guards`;
-    return [waits, guards].filter((part) => part !== '').join('; ');
+    const at = `at ${words}${acted == null ? '' : ` (${acted})`}`;
+    const waitsFor = this.#gate === null ? 'waits for its guards' : 'looks for the evidence that passes it';
+    const waits = leftMs > 0 ? `${at}, bakes ${Math.ceil(leftMs / 1000)} s more` : `${at}, ${waitsFor}`;
+    return [waits, this.#gateNote, guards].filter((part) => part !== '').join('; ');
   }
 
   /** In percents of the ramp: what users see, and what they will see at its end. In stops, where some are stages. */
@@ -202,17 +278,19 @@ const percentOf = (stop: Stop | undefined): number =>
 
 const targetWords = (target: Target): string => ('percent' in target ? `${target.percent} %` : `stage ${target.stage}`);
 
-/** The ramp with its times in milliseconds; what this version has no engine for is refused by name. */
+const nextStop = (position: Position): Position => ({
+  ...position,
+  stop: position.stop + 1,
+  bakedMs: 0,
+  waitedMs: 0,
+  acted: null,
+});
+
+/** The ramp with its times in milliseconds. */
 function stopsOf(step: StepOf<'rollout'>): Stop[] {
-  if (step.analysis !== undefined) {
-    throw new SwitchbackError('Unsupported', `step "${step.id}": \`analysis\` has no engine in this version`, {
-      hint: 'use `guards`',
-    });
-  }
-  return step.ramp.map(({ percent, stage, bake }) => {
-    const bakeMs = durationMs(bake);
-    if (stage !== undefined) return { target: { stage }, bakeMs };
-    assertWholePercent(percent ?? 0, step.id);
-    return { target: { percent: percent ?? 0 }, bakeMs };
+  return step.ramp.map(({ percent = 0, stage, bake }, index) => {
+    if (stage === undefined) assertWholePercent(percent, step.id);
+    const target: Target = stage === undefined ? { percent } : { stage };
+    return { target, bakeMs: durationMs(bake), index, words: targetWords(target) };
   });
 }

@@ -22,7 +22,6 @@ interface FieldGap {
 export const UNSUPPORTED: readonly (KindGap | FieldGap)[] = [
   { kind: 'move' },
 
-  { in: ['rollout'], field: 'analysis', when: 'given' },
   { in: ['approval'], field: 'verified', when: 'true' },
 
   { in: 'condition', field: 'compatible', when: 'given' },
