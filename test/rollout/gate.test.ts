@@ -82,8 +82,8 @@ describe('the gate of a rollout', () => {
     expect(await percentOf(here, flag)).toBe('100');
     const windows = await windowsOf(here);
     for (const stop of [0, 1]) {
-      const here_ = windows.filter((window) => window.stop === stop);
-      expect(sumOf(here_, 'new')).toBeGreaterThanOrEqual(2500);
+      const atStop = windows.filter((window) => window.stop === stop);
+      expect(sumOf(atStop, 'new')).toBeGreaterThanOrEqual(2500);
     }
     expect(windows.map(({ number }) => number)).toEqual(windows.map(({ number }) => number).toSorted((a, b) => a - b));
     const notes = here.reports.map(({ note }) => note ?? '');
