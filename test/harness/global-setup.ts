@@ -1,13 +1,15 @@
 import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { isHeld } from '../../src/dev/lock.ts';
 import { startServers } from '../../src/dev/servers.ts';
+import { findPrometheus } from './prometheus.ts';
 import { KEPT_MARKER } from './servers.ts';
 
 const PREFIX = 'switchback-test-';
 const KEPT_MAX_MS = 3_600_000;
+const PROMETHEUS_TEST = 'prometheus.test.ts';
 
 /** Directories that were kept for a look after a failure, or left by a run that was killed, go after an hour. */
 async function removeOld(): Promise<void> {
@@ -29,6 +31,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const servers = await startServers({ config: { databases: ['admin'], unleash: true }, dataDir });
   const { temporal, postgres, unleash } = servers;
   if (postgres === null || unleash === null) throw new Error('the servers of the tests are not complete');
+  // Beside the tests, at the lowest priority: its test waits for it.
+  if (project.vitest.state.getPaths().some((file) => basename(file) === PROMETHEUS_TEST))
+    void findPrometheus(() => undefined);
   project.provide('servers', {
     temporal: { address: temporal.address, ui: temporal.ui },
     postgresUrl: postgres.url('admin'),
