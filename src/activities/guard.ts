@@ -47,7 +47,7 @@ export class GuardWatch {
     if (reading.holds) return { seen: true, note: `${guard.name} ok (${reading.reason})` };
     throw new SwitchbackError('GuardTripped', `guard "${guard.name}" was breached: ${reading.reason}`, {
       hint: 'the step was stopped; look at what the guard measures before you try again',
-      fields: { guard: guard.name, observed: reading.observed },
+      fields: { guard: guard.name, observed: reading.observed, seenAtMs: Date.now() },
     });
   }
 
@@ -62,7 +62,7 @@ export class GuardWatch {
       `guard "${guard.name}" can't be read${error.retry ? `, ${looks} times in a row` : ''}: ${error.message}`,
       {
         hint: error.hint ?? 'a guard that nobody can read counts as breached; bring its source back and `retry`',
-        fields: { guard: guard.name },
+        fields: { guard: guard.name, seenAtMs: Date.now() },
         cause: error,
       },
     );

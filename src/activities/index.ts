@@ -16,6 +16,7 @@ import { createRelease } from './release.ts';
 import { retire } from './retire.ts';
 import { rollout } from './rollout.ts';
 import { runEffect } from './run-effect.ts';
+import { createStopExposure } from './stop-exposure.ts';
 import { createLiveCheck } from './live-check.ts';
 import { verify } from './verify.ts';
 
@@ -46,6 +47,7 @@ export function createActivities(deps: Deps) {
     ...createDeprecations(deps),
     ...createAudit(deps),
     ...createNotification(deps),
+    ...createStopExposure(deps),
     ...Object.fromEntries(
       Object.entries(effects).map(([kind, effect]) => [kind, runEffect(effect as unknown as Effect<Kind>, deps)]),
     ),
@@ -58,4 +60,5 @@ export type Activities = ReturnType<typeof createLifecycle> &
   ReturnType<typeof createDropDue> &
   ReturnType<typeof createDeprecations> &
   ReturnType<typeof createAudit> &
-  ReturnType<typeof createNotification>;
+  ReturnType<typeof createNotification> &
+  ReturnType<typeof createStopExposure>;

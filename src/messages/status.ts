@@ -68,6 +68,16 @@ export interface GateStatus {
   /** Nothing waits for it: approving it lets the step go outside of its windows. */
   overrides?: 'window';
 }
+/** A guard that tripped, and what became of the users on a new path. */
+export interface BreachStatus {
+  /** `<phase>/guards`, `<step>/guards`, `spec.guards`, or the step that watches its own. */
+  guards: string;
+  seenAt: string;
+  /** Flags as they are now; `inMs`: how long after the breach was seen. */
+  lowered: { flag: string; environment: string; percent: number; inMs: number }[];
+  /** Flags that could not be lowered, and why. */
+  left: { flag: string; why: string }[];
+}
 export interface StatusError {
   code: string;
   message: string;
@@ -101,6 +111,8 @@ export interface Status {
   services: string[];
   risk: string;
   epoch: number;
+  /** The last breach of a guard, until it is over. */
+  breach?: BreachStatus;
   startedAt: string;
   updatedAt: string;
 }

@@ -25,6 +25,8 @@ export interface Draft {
   approvals: readonly ApprovalRule[] | null;
   windows: readonly { path: Path; window: Window }[];
   phases: readonly DraftPhase[];
+  /** The guards of the whole migration. */
+  guards: readonly DraftCondition[];
 }
 export interface DraftPhase {
   path: Path;
@@ -87,6 +89,7 @@ export function draftOf(raw: unknown): Draft {
       const window = parsed(parts.window, value);
       return window === null ? [] : [{ path: ['spec', 'policies', 'windows', index], window }];
     }),
+    guards: conditions(spec['guards'], ['spec', 'guards']),
     phases: list(spec['phases'])
       .slice(0, PHASES_MAX)
       .map((value, index) => draftPhase(mapping(value), index)),
@@ -140,7 +143,9 @@ const conditions = (value: unknown, path: Path): DraftCondition[] =>
   list(value).map((raw, index) => ({ path: [...path, index], raw: mapping(raw), condition: parsed(condition, raw) }));
 
 /** All conditions of a plan, wherever they stand. */
-export const conditionsOf = (draft: Draft): DraftCondition[] =>
-  draft.phases.flatMap((phase) => [...phase.conditions, ...phase.steps.flatMap((step) => step.conditions)]);
+export const conditionsOf = (draft: Draft): DraftCondition[] => [
+  ...draft.guards,
+  ...draft.phases.flatMap((phase) => [...phase.conditions, ...phase.steps.flatMap((step) => step.conditions)]),
+];
 
 export const stepsOf = (draft: Draft): DraftStep[] => draft.phases.flatMap((phase) => [...phase.steps]);

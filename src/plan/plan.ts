@@ -109,6 +109,13 @@ export const planSchema = z.strictObject({
         windows: z.array(window).max(100).default([]),
       })
       .prefault({}),
+    guards: z.array(condition).max(20).default([]).meta({
+      description: 'Looked at from the first step to the end; one that trips stops exposure, and then does `onBreach`.',
+    }),
+    onBreach: z.enum(['rollback', 'hold']).optional().meta({
+      description:
+        "What follows when one of these guards, or of a phase's, trips: `rollback` before the point of no return, `hold` after, unless said otherwise.",
+    }),
     phases: z.array(phase).min(1).max(PHASES_MAX),
   }),
 });

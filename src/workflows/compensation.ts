@@ -1,5 +1,5 @@
 import type { Step } from '../plan/index.ts';
-import { inOrderOfNeeds } from './phases.ts';
+import { inOrderOfNeeds } from './order.ts';
 import type { Run } from './run.ts';
 import { undoStep } from './step.ts';
 import { orchestrationOf } from './steps/index.ts';

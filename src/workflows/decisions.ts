@@ -1,7 +1,7 @@
 import type { Decision, Message, Receipt } from '../messages/index.ts';
 import { local } from './activities.ts';
 import { policyOf } from './gate.ts';
-import { inOrderOfNeeds } from './phases.ts';
+import { inOrderOfNeeds } from './order.ts';
 import type { Run } from './run.ts';
 import { openGates, openOverrides } from './run-status.ts';
 import type { Gate, Hold } from './state.ts';

@@ -20,6 +20,7 @@ import {
   STATUS_QUERY,
 } from '../messages/index.ts';
 import { local, remote } from './activities.ts';
+import { holdBreach, whileLowering } from './breach.ts';
 import { cancelDecided, cancelRun } from './cancel.ts';
 import { claimTables } from './claims.ts';
 import { rollBack } from './compensation.ts';
@@ -114,7 +115,7 @@ async function conduct(run: Run): Promise<MigrationResult> {
       }
       if (run.state.direction === 'up' && !(await turnRound(run))) continue;
       if (Object.values(run.state.steps).some((step) => step.touched)) await claimTables(run);
-      await rollBack(run);
+      await whileLowering(run, () => rollBack(run));
       return await finish(run, publisher, loops, run.state.notUndone.length === 0 ? 'rolled-back' : 'failed');
     } catch (thrown) {
       if (!(thrown instanceof Stop)) throw thrown;
@@ -164,6 +165,7 @@ async function turnRound(run: Run): Promise<boolean> {
 function goOn(run: Run, { step, note }: NonNullable<Turned['passed']>): void {
   const { state } = run;
   const reason = state.turning?.reason ?? '';
+  holdBreach(run);
   Object.assign(state, { turning: null, error: null } satisfies Partial<MigrationState>);
   const at = state.steps[step];
   if (at !== undefined) Object.assign(at, { state: 'done', note } satisfies Partial<StepProgress>);

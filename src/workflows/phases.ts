@@ -1,25 +1,44 @@
 import { stepFailure, Stop } from './failure.ts';
 import { passGate } from './gates.ts';
+import { SPEC_GUARDS } from './breach.ts';
 import { watchGuards } from './guards.ts';
 import { isHeld, placeHold, resolution } from './holds.ts';
 import { awaitConditions } from './conditions.ts';
 import { durationMs } from './duration.ts';
 import { soak } from './soak.ts';
+import { inOrderOfNeeds } from './order.ts';
 import type { Run } from './run.ts';
 import { runStep } from './step.ts';
 import { type PhaseProgress, STATIONS, type Station } from './state.ts';
 import { openPhase } from './windows.ts';
-import type { Phase, Step } from '../plan/index.ts';
+import type { Phase } from '../plan/index.ts';
 
 /** Phases run in order; each goes from station to station and, after a restart, on from where it stands. */
 export async function runPhases(run: Run): Promise<void> {
-  for (const phase of run.checked.plan.spec.phases) await runPhase(run, phase);
+  const { spec } = run.checked.plan;
+  const guards = watchGuards(run, {
+    key: SPEC_GUARDS,
+    phase: null,
+    guards: spec.guards ?? [],
+    onBreach: spec.onBreach,
+    from: () => Object.values(run.state.steps).some((step) => step.state !== 'pending'),
+  });
+  try {
+    for (const phase of spec.phases) await runPhase(run, phase);
+  } finally {
+    await guards.end();
+  }
 }
 
 async function runPhase(run: Run, phase: Phase): Promise<void> {
   const at = run.state.phases[phase.name];
   if (at === undefined || at.station === 'done') return;
-  const guards = watchGuards(run, `${phase.name}/guards`, phase.name, phase.guards);
+  const guards = watchGuards(run, {
+    key: `${phase.name}/guards`,
+    phase: phase.name,
+    guards: phase.guards,
+    onBreach: run.checked.plan.spec.onBreach,
+  });
   try {
     while (at.station !== 'done') {
       at.state = STATE_AT[at.station];
@@ -105,21 +124,4 @@ async function runSteps(run: Run, phase: Phase): Promise<void> {
   const bug = failures.find((reason) => !(reason instanceof Stop));
   if (bug !== undefined) throw bug;
   if (failures.length > 0) throw failures[0];
-}
-
-/** The plan's order, each step after those it needs. The graph has no cycle: the check saw to it. */
-export function inOrderOfNeeds(steps: readonly Step[]): Step[] {
-  const placed = new Set<string>();
-  const ordered: Step[] = [];
-  const place = (step: Step): void => {
-    if (placed.has(step.id)) return;
-    placed.add(step.id);
-    for (const id of step.needs) {
-      const needed = steps.find((candidate) => candidate.id === id);
-      if (needed !== undefined) place(needed);
-    }
-    ordered.push(step);
-  };
-  for (const step of steps) place(step);
-  return ordered;
 }

@@ -1,7 +1,7 @@
-import { type GateStatus, type RunStatus, type Status } from '../messages/index.ts';
+import type { BreachStatus, GateStatus, RunStatus, Status } from '../messages/index.ts';
 import type { CheckedPlan } from '../activities/lifecycle.ts';
 import { decisionIdOf } from './gate.ts';
-import { type MigrationState, STATIONS } from './state.ts';
+import { type Breach, type MigrationState, STATIONS } from './state.ts';
 
 /** Which status may follow which; a test pins it. Ends have no successor. */
 export const TRANSITIONS: Record<RunStatus, readonly RunStatus[]> = {
@@ -76,10 +76,18 @@ export function statusOf(state: MigrationState, checked: CheckedPlan | null, now
     services: Object.keys(plan?.spec.services ?? {}),
     risk: plan?.spec.risk ?? '',
     epoch: state.run?.epoch ?? 0,
+    ...(state.breach !== undefined && { breach: breachStatus(state.breach) }),
     startedAt: iso(state.startedAt),
     updatedAt: iso(now),
   };
 }
+
+const breachStatus = ({ key, seenAtMs, lowered, left }: Breach): BreachStatus => ({
+  guards: key,
+  seenAt: iso(seenAtMs),
+  lowered: lowered.map(({ flag, environment, percent, inMs }) => ({ flag, environment, percent, inMs })),
+  left: left.map(({ flag, why }) => ({ flag, why })),
+});
 
 const gateStatus = (gate: MigrationState['gates'][string]): GateStatus => ({
   gate: gate.gate,
@@ -122,10 +130,10 @@ function reasonOf(state: MigrationState, status: RunStatus): string {
       const [hold] = holds;
       const why = state.turning?.reason ?? state.error?.message ?? 'an earlier run decided so';
       if (hold !== undefined) return `undoing ${hold.id} failed: ${hold.error.message}`;
-      return `${steps === '' ? 'rolling back' : `undoing ${steps}`}: ${why}`;
+      return `${steps === '' ? 'rolling back' : `undoing ${steps}`}: ${why}${breachWords(state)}`;
     }
     case 'held':
-      return holds.map((hold) => `${hold.id} is held: ${hold.error.message}`).join('; ');
+      return `${holds.map((hold) => `${hold.id} is held: ${hold.error.message}`).join('; ')}${breachWords(state)}`;
     case 'paused':
       return state.paused ?? 'paused';
     case 'awaiting-approval':
@@ -153,6 +161,20 @@ function reasonOf(state: MigrationState, status: RunStatus): string {
         ? (state.error?.message ?? 'failed')
         : `not undone, because a person skipped it: ${state.notUndone.join(', ')}; start it again to try once more`;
   }
+}
+/** What became of the users whom a breach concerns. */
+function breachWords({ breach }: MigrationState): string {
+  if (breach === undefined) return '';
+  const { lowered, left } = breach;
+  if (lowered.length + left.length === 0) return '; users are being taken off the new path';
+  const seconds = (Math.max(0, ...lowered.map(({ inMs }) => inMs)) / 1000).toFixed(1);
+  const flags = lowered.map(({ flag, percent }) => `${flag} at ${percent} %`).join(', ');
+  return [
+    ...(lowered.length === 0 ? [] : [`; exposure was lowered ${seconds} s after the breach: ${flags}`]),
+    ...left.map(
+      ({ flag, why, again }) => `; flag ${flag} could not be lowered: ${why}${again ? ' (it is tried again)' : ''}`,
+    ),
+  ].join('');
 }
 /** The rollback came to a step that can't be undone. */
 const stoppedForGood = ({ error, notUndone }: MigrationState): boolean =>

@@ -35,6 +35,8 @@ export class Run {
   renewing = false;
   /** Set when a reset brought back a run whose migration has ended since: it is started again from the top. */
   restarting = false;
+  /** Users are being taken off a new path. */
+  lowering: Promise<void> | null = null;
   readonly #scopes = new Map<string, CancellationScope>();
   #registering: Promise<void> | null = null;
 
@@ -78,8 +80,14 @@ export class Run {
     return this.renewing || this.restarting || ended !== null || (turning !== null && direction === 'up');
   }
 
-  /** Whether nothing may go on for now: it is paused, or something is held that all else waits for. */
+  /**
+   * Whether nothing may go on for now: it is paused, something is held that all else waits for, or exposure is being
+   * raised again after a breach.
+   */
   get standing(): boolean {
+    return this.#stands || this.state.breach?.raising !== undefined;
+  }
+  get #stands(): boolean {
     return this.state.paused !== null || Object.values(this.state.holds).some((hold) => hold.stops === true);
   }
 
@@ -90,6 +98,7 @@ export class Run {
     this.state.error = turning.error;
     this.state.paused = null;
     this.state.holds = {};
+    if (this.state.breach !== undefined) delete this.state.breach.raising;
     for (const gate of Object.values(this.state.gates)) if (gate.state === 'open') gate.state = 'closed';
     this.event('turning', turning.by, { reason: turning.reason });
     this.interrupt();
@@ -134,18 +143,26 @@ export class Run {
 
   /**
    * Runs an activity to its end, however often it is interrupted on the way. Throws what the activity raised, or
-   * `Stop`. `kind` names a step kind whose windows count; `watch.over` ends it without a result.
+   * `Stop`. `kind` names a step kind whose windows count; `watch.over` ends it without a result; it goes on `despite` the
+   * run's standing still, or despite exposure's being raised.
    */
   async perform<T>(
     key: string,
     work: () => Promise<T>,
-    options: { kind?: Kind; limit?: () => Limit | null; watch?: Watch } = {},
+    options: {
+      kind?: Kind;
+      limit?: () => Limit | null;
+      watch?: Watch;
+      despite?: 'standing' | 'raising' | undefined;
+    } = {},
   ): Promise<T> {
+    const stands = (): boolean =>
+      options.despite === undefined ? this.standing : options.despite === 'raising' && this.#stands;
     for (;;) {
-      await this.until(() => !this.standing || options.watch?.over === true);
+      await this.until(() => !stands() || options.watch?.over === true);
       if (options.watch?.over === true) throw new Stop();
       const window = options.kind === undefined ? null : await openWindow(this, key, options.kind);
-      if (this.stopping || this.standing) continue;
+      if (this.stopping || stands()) continue;
       // Last: a step's time runs from here.
       const limits = [options.limit?.() ?? null, window];
       try {

@@ -11,6 +11,7 @@ import type {
 } from '../messages/index.ts';
 import type { CheckedPlan } from '../activities/lifecycle.ts';
 import type { AcceptedDrift, ThrottleOverride } from '../activities/effect.ts';
+import type { ExposureStopped } from '../activities/stop-exposure.ts';
 import type { Phase, Step } from '../plan/index.ts';
 
 /**
@@ -71,6 +72,16 @@ export interface Hold {
   /** Nothing goes on while it is held, not only what is held itself. */
   stops?: boolean;
 }
+/** A guard that tripped, and what became of the users who were on a new path. */
+export interface Breach {
+  /** The guards, or the step that watches its own. */
+  key: string;
+  seenAtMs: number;
+  lowered: ExposureStopped['lowered'];
+  left: ExposureStopped['left'];
+  /** Where the run goes on when a person says so: steps that then expose users again, before anything else goes on. */
+  raising?: string[];
+}
 export interface MigrationState {
   requestedBy: string;
   startedAt: number;
@@ -103,6 +114,8 @@ export interface MigrationState {
   approvedBefore: string[];
   /** Guards that a person said to go on without, after the point of no return. */
   unwatched?: string[];
+  /** The last breach, until it is over. */
+  breach?: Breach;
   /** Numbers the audit events. */
   events: number;
 }
@@ -175,5 +188,6 @@ export function startOver(state: MigrationState, checked: CheckedPlan): void {
     error: null,
     notUndone: [],
   } satisfies Partial<MigrationState>);
+  delete state.breach;
   layOut(state, checked);
 }

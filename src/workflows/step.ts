@@ -1,4 +1,5 @@
 import type { Phase, Step } from '../plan/index.ts';
+import { stopExposure } from './breach.ts';
 import { holdsNow } from './conditions.ts';
 import { type StepFailure, Stop, stepFailure } from './failure.ts';
 import { watchGuards } from './guards.ts';
@@ -34,6 +35,7 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
     }
     at.state = 'failed';
     run.turn({ reason: `${step.id} failed: ${failure.error.message}`, by: null, error: failure.error });
+    if (BREACHES.includes(failure.error.code)) await stopExposure(run, step.id, failure, { hold: false });
     throw new Stop();
   }
 }
@@ -41,6 +43,8 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
 /** What a person may accept as it is shown, by its digest. */
 const acceptable = ({ fields: { accept } }: StepFailure): { drift?: string } =>
   typeof accept === 'string' ? { drift: accept } : {};
+/** A rollout watches its guards itself: what they say counts for all that exposes users. */
+const BREACHES: readonly string[] = ['GuardTripped', 'MetricsUnreachable'];
 
 /**
  * After the point of no return nothing rolls back, whatever the plan says. What would take the way back and is refused
@@ -61,7 +65,11 @@ async function attempt(run: Run, phase: Phase, step: Step, at: StepProgress): Pr
   at.touched = true;
   run.changed();
   // A rollout watches its guards itself: its exposure depends on them.
-  const guards = watchGuards(run, `${step.id}/guards`, phase.name, orchestration.watchesGuards ? [] : step.guards);
+  const guards = watchGuards(run, {
+    key: `${step.id}/guards`,
+    phase: phase.name,
+    guards: orchestration.watchesGuards ? [] : step.guards,
+  });
   try {
     at.note = noted(await orchestration.up(run, phase, step));
   } finally {

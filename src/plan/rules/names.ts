@@ -18,6 +18,7 @@ export function nameFindings(draft: Draft): Finding[] {
     ),
     ...twice(gatesWithPaths(draft), 'gate'),
     ...windowGateFindings(draft),
+    ...guardFindings(draft),
     ...requireFindings(draft),
     ...baseStateFindings(draft),
     ...(steps.length > PLAN_STEPS_MAX
@@ -55,6 +56,22 @@ function gatesWithPaths(draft: Draft): { name: string; path: Path }[] {
     return [...round, ...inside];
   });
 }
+
+/** Both would be told, and held, as `<name>/guards`. */
+const guardFindings = (draft: Draft): Finding[] =>
+  draft.phases.flatMap(({ name, raw, steps }) =>
+    isFilled(raw['guards'])
+      ? steps
+          .filter((step) => step.id === name && isFilled(step.raw['guards']))
+          .map((step) =>
+            invalid(
+              [...step.path, 'id'],
+              `step "${step.id}" and its phase of the same name both have guards; give one of them another name`,
+            ),
+          )
+      : [],
+  );
+const isFilled = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
 
 /** `<phase>/window` lets a phase go outside of its windows: a gate of the plan's own would be taken for it. */
 const windowGateFindings = (draft: Draft): Finding[] =>

@@ -41,6 +41,7 @@ async function effect(run: Run, phase: Phase, step: Step, direction: Direction):
     {
       // Rolling back doesn't wait for a window, and takes the time it needs.
       ...(direction === 'up' && { limit: time.limit }),
+      despite: run.state.breach?.raising?.includes(step.id) === true ? 'raising' : undefined,
       ...(direction === 'up' && MOVES_DATA.includes(step.uses) && { kind: step.uses }),
     },
   );
