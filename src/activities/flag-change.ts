@@ -1,7 +1,13 @@
 import type { Queryable } from '../adapters/postgres/database.ts';
 import { type FlagRow, FlagStates } from '../adapters/postgres/flag-states.ts';
 import { type StepKey, StepLedger, type StepRecord } from '../adapters/postgres/step-ledger.ts';
-import { differences, type FlagState, isBetween, type OurStrategy } from '../adapters/unleash/flag-state.ts';
+import {
+  differences,
+  exposureOf,
+  type FlagState,
+  isBetween,
+  type OurStrategy,
+} from '../adapters/unleash/flag-state.ts';
 import { type FlagRef, flagChanged, type Unleash } from '../adapters/unleash/unleash.ts';
 import { SwitchbackError } from '../messages/index.ts';
 import { durationMs, type FlagDefinition } from '../plan/index.ts';
@@ -70,13 +76,22 @@ export class FlagChange {
     await this.#settle({ restored: false }, record);
   }
 
-  /** Restores the state that the step found, whole. False where the step never came to change the flag. */
+  /**
+   * Restores the state that the step found, whole. False where the step never came to change the flag. Where a breach
+   * has taken users off the new path, and an earlier step of this run is still to be undone, the flag stays as it is for
+   * that one: on the way back nobody is let in again.
+   */
   async restore(): Promise<boolean> {
     const next = await this.locked(async (session) => {
       const row = await this.states.read(this.key, session);
       if (row === null || row.restored) return row === null ? 'nothing' : 'done';
       const actual = await this.#unleash.read(this.ref, this.#context.signal);
       if (differences(row.captured, actual).length > 0 && !isEmergencyOff(row, actual)) this.#assertOurs(row, actual);
+      if (
+        exposureOf(actual) < exposureOf(row.captured) &&
+        (await this.states.passOn(session, this.key, this.ref, actual))
+      )
+        return 'done';
       await this.states.intend(session, this.key, actual, row.captured);
       return 'restore';
     });

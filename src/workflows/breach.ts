@@ -51,8 +51,10 @@ async function lower(run: Run, breach: Breach, steps: ExposingStep[]): Promise<v
 }
 
 /** Steps that are done and were lowered: nobody but a person brings them back. */
-const doneSteps = ({ state }: Run, { lowered }: Breach): string[] =>
-  lowered.map(({ step }) => step).filter((id) => state.steps[id]?.state === 'done');
+const doneSteps = (run: Run, { lowered }: Breach): string[] =>
+  exposingSteps(run)
+    .map(({ step }) => step.id)
+    .filter((id) => run.state.steps[id]?.state === 'done' && lowered.some(({ step }) => step === id));
 
 function noteLowered(run: Run, breach: Breach, { lowered, left }: ExposureStopped): void {
   breach.lowered = lowered;

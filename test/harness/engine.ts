@@ -37,7 +37,8 @@ let runtimeInstalled = false;
 export interface EngineOptions {
   databases?: readonly string[];
   approvers?: Config['approvers'];
-  unleash?: boolean;
+  /** The real one, or one that a test can cut off. */
+  unleash?: boolean | NonNullable<Config['unleash']>;
   /** Of tables of the databases, by their names in the configuration. */
   labels?: Readonly<Record<string, Record<string, string[]>>>;
   notifications?: Config['notifications'];
@@ -67,7 +68,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     taskQueue: `test-${id}`,
     ledger: 'home',
     databases,
-    unleash: options.unleash === true ? unleash : null,
+    unleash: options.unleash === true ? unleash : options.unleash === false ? null : (options.unleash ?? null),
     prometheus: null,
     approvers: options.approvers ?? {},
     notifications: options.notifications ?? [],

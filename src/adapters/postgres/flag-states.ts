@@ -98,6 +98,26 @@ export class FlagStates<S> {
     );
   }
 
+  /**
+   * Undoes a step by leaving the flag as it is, `seen`, to the step of this run that changed it before: that one then
+   * undoes from there. False where there is none.
+   */
+  async passOn(session: Queryable, of: StepRef, place: FlagPlace, seen: S): Promise<boolean> {
+    const passed = await session.query(
+      `UPDATE switchback.flag_states SET previous = $8, ours = $8, confirmed = true
+       WHERE migration = $1 AND version = $2 AND epoch = $3 AND step = (
+         SELECT step FROM switchback.flag_states
+         WHERE migration = $1 AND version = $2 AND epoch = $3 AND step <> $4
+           AND project = $5 AND environment = $6 AND flag = $7 AND restored_at IS NULL
+         ORDER BY captured_at DESC LIMIT 1)
+       RETURNING step`,
+      [...keyValues(of), place.project, place.environment, place.flag, JSON.stringify(seen)],
+    );
+    if (passed.length === 0) return false;
+    await this.confirm(session, of, seen, { restored: true });
+    return true;
+  }
+
   /** Keeps how far a rollout is; see `src/activities/rollout.ts` for the shape. */
   async savePosition(session: Queryable, of: StepRef, position: object): Promise<void> {
     await session.query(
