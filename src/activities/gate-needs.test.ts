@@ -133,7 +133,7 @@ describe('at the traffic that there is now', () => {
 
   test('a bake that is too short says how long it would have to be', () => {
     expect(short({})).toEqual([
-      'ramp, stop 1 (5 %): bakes 15 m, needs about 3.3 h to show evidence 20 that a good path is under margin 1.5; until then it waits (at 1,200 requests a minute with 1 % bad (metric errors))',
+      'ramp, stop 1 (5 %): bakes 15 m, needs about 3.3 h to show evidence 20 that a good path is under margin 1.5; until then it waits, up to its `deadline` (at 1,200 requests a minute with 1 % bad (metric errors))',
     ]);
     expect(short({ margin: null })).toEqual([
       'ramp, stop 1 (5 %): bakes 15 m, needs about 59 m to see a doubled error rate; without a `margin` it passes before (at 1,200 requests a minute with 1 % bad (metric errors))',

@@ -171,7 +171,7 @@ export function shortBakes(step: Rollout, comparison: Comparison, traffic: LiveT
     const what =
       margin === null
         ? `${need} to see a doubled error rate; without a \`margin\` it passes before`
-        : `${need} to show evidence ${PASS_AT} that a good path is under margin ${margin}; until then it waits`;
+        : `${need} to show evidence ${PASS_AT} that a good path is under margin ${margin}; until then it waits, up to its \`deadline\``;
     return [`${place}: bakes ${timeWords(bakeMs)}, needs ${what} (${now})`];
   });
 }

@@ -1,4 +1,4 @@
-import { assertWindow, logRatio, logSpaced, logSumExp, type Window } from './gate-window.ts';
+import { addLogRatios, logSpaced, logSumExp, type Ratios, ratiosOf, tellingOf, type Window } from './gate-window.ts';
 
 /**
  * The same test reversed, for passing: evidence that the new path fails less than `margin` times as often as the old
@@ -44,16 +44,30 @@ export function newPassProcess(margin: number): PassProcess {
 }
 
 /** The process one window later. Throws a `RangeError` where the counts can't be counts. */
-export function passAfterWindow({ margin, sums }: PassProcess, window: Window): PassProcess {
-  assertWindow(window);
-  const reference = logRatio(window, margin);
-  const alternatives = passAlternatives(margin);
-  return { margin, sums: sums.map((sum, j) => sum + (logRatio(window, alternatives[j] as number) - reference)) };
-}
+export const passAfterWindow = (process: PassProcess, window: Window): PassProcess =>
+  after(process, window, ratiosFor(process.margin));
 
 /** Recomputes a process from its windows. */
-export const passProcessOf = (margin: number, windows: readonly Window[]): PassProcess =>
-  windows.reduce(passAfterWindow, newPassProcess(margin));
+export function passProcessOf(margin: number, windows: readonly Window[]): PassProcess {
+  const ratios = ratiosFor(margin);
+  return windows.reduce((process, window) => after(process, window, ratios), newPassProcess(margin));
+}
+
+interface PassRatios {
+  alternatives: Ratios;
+  reference: Ratios;
+}
+const ratiosFor = (margin: number): PassRatios => ({
+  alternatives: ratiosOf(passAlternatives(margin)),
+  reference: ratiosOf([margin]),
+});
+
+function after(process: PassProcess, window: Window, { alternatives, reference }: PassRatios): PassProcess {
+  const telling = tellingOf(window);
+  if (telling === null) return process;
+  const [margins = 0] = addLogRatios([0], telling, reference);
+  return { ...process, sums: addLogRatios(process.sums, telling, alternatives).map((sum) => sum - margins) };
+}
 
 /**
  * log E as it stands. Unlike the test that rolls back, its peak doesn't count: a path that was good and is so no longer

@@ -1,9 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { logPassEvidence, newPassProcess, PASS_AT, passAfterWindow } from './gate-pass.ts';
 import { POWER, requestsToPass, requestsToSee } from './gate-plan.ts';
 import { afterWindow, newRollBackProcess, rollBackAt } from './gate-process.ts';
 import type { Window } from './gate-window.ts';
 import { randomOf, type Traffic, windowOf } from './simulated-traffic.test-data.ts';
+
+/** Seconds by themselves; a busy machine takes its time. */
+vi.setConfig({ testTimeout: 60_000 });
 
 const ALPHA = 0.05;
 const RUNS = 400;

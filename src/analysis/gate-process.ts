@@ -1,4 +1,4 @@
-import { assertWindow, logRatio, logSpaced, logSumExp, type Window } from './gate-window.ts';
+import { addLogRatios, logSpaced, logSumExp, ratiosOf, tellingOf, type Window } from './gate-window.ts';
 
 /**
  * The test that may roll back: a one-sided, window-stratified mixture e-process after Lindon and Malek, "Anytime-valid
@@ -25,14 +25,17 @@ import { assertWindow, logRatio, logSpaced, logSumExp, type Window } from './gat
  *
  * **What is asked for.** Outcomes within a window that don't hang together more than through their rate: one user who
  * retries twenty times is one bad event, not twenty, and counting it as twenty breaks the bound (count distinct
- * units). Counts as they are: `increase` of a short range in Prometheus multiplies them by up to a third. A split that
- * doesn't depend on what is measured: the flag's hash sees to it. No change of exposure within a window.
+ * units). Where both paths are called for each request, failing together only makes E smaller: the pair adds
+ * P(both)·(a−1)(c−1) ≤ 0 to the sum above. Counts as they are: `increase` of a short range in Prometheus makes them up
+ * to a third larger. A split that doesn't depend on what is measured: the flag's hash sees to it. No change of exposure
+ * within a window.
  *
  * **Several metrics** share α: each has a process of its own over all stops of the ramp and rolls back at M/α.
  *
  * **What it is slow at.** What was seen of health counts against trouble that comes later, since the sums begin once.
  */
 export const ALTERNATIVES: readonly number[] = logSpaced(1.05, 16, 24);
+const RATIOS = ratiosOf(ALTERNATIVES);
 const LOG_WEIGHT = -Math.log(ALTERNATIVES.length);
 
 /** The state of one metric's process: plain JSON. The same windows in the same order give the same bits. */
@@ -47,10 +50,14 @@ export interface RollBackProcess {
 export const newRollBackProcess = (): RollBackProcess => ({ sums: ALTERNATIVES.map(() => 0), peakLogE: 0 });
 
 /** The process one window later. Throws a `RangeError` where the counts can't be counts. */
-export function afterWindow({ sums, peakLogE }: RollBackProcess, window: Window): RollBackProcess {
-  assertWindow(window);
-  const next = sums.map((sum, j) => sum + logRatio(window, ALTERNATIVES[j] as number));
-  return { sums: next, peakLogE: Math.max(peakLogE, logMean(next)) };
+export function afterWindow(process: RollBackProcess, window: Window): RollBackProcess {
+  const telling = tellingOf(window);
+  if (telling === null) return process;
+  const { peakLogE } = process;
+  const sums = addLogRatios(process.sums, telling, RATIOS);
+  // A mean is no higher than its highest part: most windows of a healthy path can't be a peak.
+  const mayBePeak = sums.some((sum) => sum > peakLogE);
+  return { sums, peakLogE: mayBePeak ? Math.max(peakLogE, logMean(sums)) : peakLogE };
 }
 
 /** Recomputes a process from its windows. */

@@ -1,4 +1,4 @@
-import { logRatio, logSpaced, logSumExp, type Window } from './gate-window.ts';
+import { addLogRatios, logSpaced, logSumExp, ratiosOf, type Telling, tellingOf, type Window } from './gate-window.ts';
 
 /** How many times as often the new path fails as the old one. */
 export interface RatioEstimate {
@@ -12,55 +12,71 @@ export interface RatioEstimate {
   high: number | null;
 }
 
-/** Ratios that the interval is looked for in; and the mixture behind it, on both sides of 1. */
+/** Ratios that the interval is looked for in, as logarithms; and the mixture behind it, on both sides of 1. */
 const LOG_MAX = Math.log(1e4);
-const MIXTURE = logSpaced(1 / 16, 16, 48);
+const MIXTURE = ratiosOf(logSpaced(1 / 16, 16, 48));
 const BISECTIONS = 40;
+const NEWTON_STEPS_MAX = 60;
+const NEWTON_ENOUGH = 1e-9;
 
 /**
  * The ratio of error rates with a confidence sequence: the ψ₀ that the two-sided mixture e-process against ψ₀ (that of
  * gate-process.ts with θ(ψ₀) in place of p₀) has not refuted at 1/α. The true ratio, if it stays the same, is in all of
  * them with a probability of at least 1−α, because E against it is a supermartingale (the proof is that of
- * gate-process.ts; equality p = ψ₀q serves alternatives on both sides).
+ * gate-process.ts; equality p = ψ₀q serves alternatives on both sides). Takes a few dozen passes over the windows.
  */
 export function ratioOf(windows: readonly Window[], alpha: number): RatioEstimate {
-  const telling = windows.filter((window) => window.new.total > 0 && window.old.total > 0);
-  const likelihood = (logPsi: number): number => {
-    const psi = Math.exp(logPsi);
-    return telling.reduce((sum, window) => sum + logRatio(window, psi), 0);
-  };
-  const newBad = telling.reduce((sum, window) => sum + window.new.bad, 0);
-  const oldBad = telling.reduce((sum, window) => sum + window.old.bad, 0);
-  if (newBad + oldBad === 0) return { estimate: null, low: 0, high: null };
-  const peak = newBad === 0 ? -LOG_MAX : oldBad === 0 ? LOG_MAX : mostLikely(telling, newBad);
-  const mixture = logSumExp(MIXTURE.map((psi) => likelihood(Math.log(psi)) - Math.log(MIXTURE.length)));
-  const refuted = (logPsi: number): boolean => mixture - likelihood(logPsi) >= Math.log(1 / alpha);
+  const told = windows.map(tellingOf).filter((telling) => telling !== null);
+  const newBad = told.reduce((sum, telling) => sum + telling.newBad, 0);
+  const oldBad = told.reduce((sum, telling) => sum + telling.bad, 0) - newBad;
+  if (told.length === 0) return { estimate: null, low: 0, high: null };
+  const sums = told.reduce<number[]>(
+    (all, telling) => addLogRatios(all, telling, MIXTURE),
+    MIXTURE.psi.map(() => 0),
+  );
+  // ψ₀ is refuted where its own likelihood is below this.
+  const floor = logSumExp(sums) - Math.log(MIXTURE.psi.length) - Math.log(1 / alpha);
   return {
-    estimate: newBad === 0 ? 0 : oldBad === 0 ? null : Math.exp(peak),
-    low: refuted(-LOG_MAX) ? Math.exp(edge(-LOG_MAX, peak, refuted)) : 0,
-    high: refuted(LOG_MAX) ? Math.exp(edge(LOG_MAX, peak, refuted)) : null,
+    estimate: newBad === 0 ? 0 : oldBad === 0 ? null : Math.exp(mostLikely(told)),
+    low: likelihood(told, -LOG_MAX) > floor ? 0 : Math.exp(edge(told, -LOG_MAX, floor)),
+    high: likelihood(told, LOG_MAX) > floor ? null : Math.exp(edge(told, LOG_MAX, floor)),
   };
 }
 
-/** Where the slope of the likelihood, `Σ x − (x+y)θ(ψ)`, which falls as ψ rises, is zero. */
-function mostLikely(windows: readonly Window[], newBad: number): number {
-  const expectedNewBad = (psi: number): number =>
-    windows.reduce((sum, { old, new: fresh }) => {
-      return sum + ((fresh.bad + old.bad) * psi * fresh.total) / (psi * fresh.total + old.total);
-    }, 0);
-  return bisect(-LOG_MAX, LOG_MAX, (logPsi) => expectedNewBad(Math.exp(logPsi)) < newBad);
+/** The log likelihood of a ratio against that of 1; it is concave in ln ψ. */
+function likelihood(told: readonly Telling[], logPsi: number): number {
+  const gain = Math.expm1(logPsi);
+  let log = 0;
+  for (const { newBad, bad, share } of told) log += newBad * logPsi - bad * Math.log1p(gain * share);
+  return log;
 }
 
-/** The last ratio, on the way from one that is refuted to the most likely one, that still is. */
-const edge = (from: number, peak: number, refuted: (logPsi: number) => boolean): number => bisect(from, peak, refuted);
+/** Its slope, `Σ x − (x+y)θ`: bad requests on the new path, less what ψ makes one expect there. */
+function slope(told: readonly Telling[], logPsi: number): number {
+  const psi = Math.exp(logPsi);
+  let excess = 0;
+  for (const { newBad, bad, share } of told) excess += newBad - (bad * psi * share) / (1 + (psi - 1) * share);
+  return excess;
+}
 
-/** The point between `from`, where `holds` does, and `to`, where it doesn't, at which that changes. */
-function bisect(from: number, to: number, holds: (at: number) => boolean): number {
-  let [inside, outside] = [from, to];
+/** Where the slope of the likelihood, which falls as ψ rises, is zero. */
+function mostLikely(told: readonly Telling[]): number {
+  let [low, high] = [-LOG_MAX, LOG_MAX];
   for (let i = 0; i < BISECTIONS; i++) {
-    const middle = (inside + outside) / 2;
-    if (holds(middle)) inside = middle;
-    else outside = middle;
+    const middle = (low + high) / 2;
+    if (slope(told, middle) > 0) low = middle;
+    else high = middle;
   }
-  return inside;
+  return (low + high) / 2;
+}
+
+/** Where the likelihood rises to `floor`, on the way inwards: a concave function lets Newton's steps never go too far. */
+function edge(told: readonly Telling[], from: number, floor: number): number {
+  let at = from;
+  for (let i = 0; i < NEWTON_STEPS_MAX; i++) {
+    const step = (floor - likelihood(told, at)) / slope(told, at);
+    at += step;
+    if (Math.abs(step) < NEWTON_ENOUGH) break;
+  }
+  return at;
 }

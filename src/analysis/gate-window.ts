@@ -32,17 +32,38 @@ export function assertWindow(window: Window): void {
 }
 const isCount = (value: number): boolean => Number.isFinite(value) && value >= 0;
 
+/** What a window holds of evidence: bad requests on the new path, on both, and the new path's share of all requests. */
+export interface Telling {
+  newBad: number;
+  bad: number;
+  share: number;
+}
+
 /**
- * What a window says for the error rate of the new path being ψ times that of the old one, against it being the same:
- * `x ln(θ/p₀) + y ln((1−θ)/(1−p₀))` for n new and m old requests with x and y bad ones, p₀ = n/(n+m),
- * θ = ψn/(ψn+m). It is worked out as `x ln ψ − (x+y) ln(1 + (ψ−1)p₀)`, which is the same and has no 0/0: a window in
- * which only one path was used says nothing, and gives 0.
+ * What a window tells; null where it tells nothing, because no request was bad or only one path was used.
+ * Throws a `RangeError` where counts can't be counts.
  */
-export function logRatio(window: Window, psi: number): number {
-  const total = window.new.total + window.old.total;
-  if (total === 0) return 0;
+export function tellingOf(window: Window): Telling | null {
+  assertWindow(window);
   const bad = window.new.bad + window.old.bad;
-  return window.new.bad * Math.log(psi) - bad * Math.log1p((psi - 1) * (window.new.total / total));
+  if (bad === 0 || window.new.total === 0 || window.old.total === 0) return null;
+  return { newBad: window.new.bad, bad, share: window.new.total / (window.new.total + window.old.total) };
+}
+
+/** Ratios ψ with their logarithms, worked out once: each window of a fortnight goes through all of them. */
+export interface Ratios {
+  psi: readonly number[];
+  log: readonly number[];
+}
+export const ratiosOf = (psi: readonly number[]): Ratios => ({ psi, log: psi.map((one) => Math.log(one)) });
+
+/**
+ * Adds to each sum what a window says for the error rate of the new path being ψ times that of the old one, against it
+ * being the same: `x ln(θ/p₀) + y ln((1−θ)/(1−p₀))` for n new and m old requests with x and y bad ones, p₀ = n/(n+m),
+ * θ = ψn/(ψn+m). It is worked out as `x ln ψ − (x+y) ln(1 + (ψ−1)p₀)`, which is the same, and stable.
+ */
+export function addLogRatios(sums: readonly number[], { newBad, bad, share }: Telling, { psi, log }: Ratios): number[] {
+  return sums.map((sum, j) => sum + (newBad * (log[j] as number) - bad * Math.log1p(((psi[j] as number) - 1) * share)));
 }
 
 /** `count` points from `from` to `to`, both included, evenly spaced on a logarithmic scale. */
