@@ -48,6 +48,28 @@ export function catalogDifference(before: CatalogSnapshot, after: CatalogSnapsho
   return difference;
 }
 
+/** The columns of a table that have other names after a statement. */
+export interface RenamedColumns {
+  schema: string;
+  table: string;
+  renames: { from: string; to: string }[];
+}
+/** By identity, table by table: of columns whose names have changed places a comparison by name sees no rename. */
+export function renamedColumns(before: CatalogSnapshot, after: CatalogSnapshot): RenamedColumns[] {
+  const columns = [...after.values()].filter(({ kind }) => kind === 'column');
+  const now = new Map(columns.map((column) => [column.identity, column]));
+  const tables = new Map<string, RenamedColumns>();
+  for (const { kind, schema, of, name, identity } of before.values()) {
+    const same = kind === 'column' ? now.get(identity) : undefined;
+    if (same === undefined || same.schema !== schema || same.of !== of || same.name === name) continue;
+    const key = JSON.stringify([schema, of]);
+    const table = tables.get(key) ?? { schema, table: of, renames: [] };
+    table.renames.push({ from: name, to: same.name });
+    tables.set(key, table);
+  }
+  return [...tables.values()];
+}
+
 /**
  * Leaves out of `created` and `dropped` what comes and goes with something else in them: the columns of a created
  * table, the index of a created constraint, the sequence of a created column.

@@ -1,6 +1,11 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { catalogSnapshot, catalogVersion } from './catalog.ts';
-import { catalogDifference, type CatalogDifference } from './catalog-difference.ts';
+import {
+  catalogDifference,
+  type CatalogDifference,
+  type RenamedColumns,
+  renamedColumns,
+} from './catalog-difference.ts';
 import { invertDifference } from './catalog-inverse.ts';
 import { netDifference } from './catalog-made.ts';
 import { applyColumnFill } from './column-fill.ts';
@@ -78,12 +83,11 @@ async function applyUnit(work: DdlWork, statement: DdlStatement, last: boolean):
 /** Dual writes follow renamed columns, or every client's write would fail. A table they can't follow. */
 async function followRenames(
   transaction: Queryable,
-  renamed: CatalogDifference['renamed'],
+  { columns, renamed }: { columns: RenamedColumns[]; renamed: CatalogDifference['renamed'] },
   statement: DdlStatement,
 ): Promise<void> {
+  for (const { schema, table, renames } of columns) await followColumn(transaction, schema, table, ...renames);
   for (const { before, after } of renamed) {
-    if (before.kind === 'column' && before.of === after.of)
-      await followColumn(transaction, before.schema, before.of, { from: before.name, to: after.name });
     if (before.kind !== 'table') continue;
     if (before.schema === after.schema)
       await renameTableInSyncs(transaction, before.schema, { from: before.name, to: after.name });
@@ -146,8 +150,10 @@ async function tryStatement(
   });
   await runStatement(transaction, statement);
   await useSettings(transaction, null);
-  const difference = catalogDifference(before, await catalogSnapshot(transaction, scope));
-  await followRenames(transaction, difference.renamed, statement);
+  const after = await catalogSnapshot(transaction, scope);
+  const difference = catalogDifference(before, after);
+  const { renamed } = difference;
+  await followRenames(transaction, { columns: renamedColumns(before, after), renamed }, statement);
   // Only what nobody else changed meanwhile is ours to take back; another session sees all but our own changes.
   if ((await catalogVersion(work.database, scope)) !== version) throw new ConcurrentChange();
   // What this step made goes with it, whatever it has done to it since.

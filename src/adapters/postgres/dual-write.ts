@@ -57,6 +57,29 @@ END`);
   ];
 }
 
+/** What a column was called, and what it is called now. */
+export interface ColumnRename {
+  from: string;
+  to: string;
+}
+/**
+ * The plan's names of columns that are called otherwise, after renames that took effect at once: names may have changed
+ * places. Null where none of them is about a column in `known`.
+ */
+export function renamedBy(
+  known: readonly string[],
+  before: Readonly<Record<string, string>>,
+  renames: readonly ColumnRename[],
+): Record<string, string> | null {
+  // By today's names: the plan's name of a column that was retired can be another column's since.
+  const changed = known.flatMap((name) =>
+    renames.filter(({ from }) => from === (before[name] ?? name)).map(({ to }): [string, string] => [name, to]),
+  );
+  if (changed.length === 0) return null;
+  const entries = Object.entries({ ...before, ...Object.fromEntries(changed) });
+  return Object.fromEntries(entries.filter(([name, actual]) => name !== actual));
+}
+
 /**
  * Makes the trigger function follow a column that has another name now. To be called in the transaction of the rename,
  * after it; triggers need no change: a WHEN that names columns, as older ones do, is followed by Postgres. Answers with the detail to keep,
@@ -65,16 +88,11 @@ END`);
 async function rewriteDualWrite(
   session: Queryable,
   detail: DualWriteDetail,
-  { from, to }: { from: string; to: string },
+  renames: readonly ColumnRename[],
 ): Promise<DualWriteDetail | null> {
-  // By today's names: the plan's name of a column that was retired can be another column's since.
-  const known = touchedBy(detail).filter((name) => (detail.renamed[name] ?? name) === from);
-  if (known.length === 0) return null;
-  const entries = Object.entries({ ...detail.renamed, ...Object.fromEntries(known.map((name) => [name, to])) });
-  const after: DualWriteDetail = {
-    ...detail,
-    renamed: Object.fromEntries(entries.filter(([name, actual]) => name !== actual)),
-  };
+  const renamed = renamedBy(touchedBy(detail), detail.renamed, renames);
+  if (renamed === null) return null;
+  const after: DualWriteDetail = { ...detail, renamed };
   const shape = await readTableShape(session, detail.schema, detail.table);
   await session.query(dualWriteFunction(after, await syncedTable(session, after, shape)));
   return after;
@@ -114,16 +132,16 @@ export const dualWritesInWords = async (session: Queryable, schema: string, tabl
     ({ run, step }) => `step "${step}" of migration "${run.migration}"`,
   );
 
-/** Makes every dual write of the table follow a column's new name, ledger included. Answers with how many there were. */
+/** Makes every dual write of the table follow its columns' new names, ledger included. Answers with how many there were. */
 export async function renameInDualWrites(
   session: Queryable,
   schema: string,
   table: string,
-  renamed: { from: string; to: string },
+  ...renames: readonly ColumnRename[]
 ): Promise<number> {
   let rewritten = 0;
   for (const { run, step, detail } of await findDualWrites(session, schema, table)) {
-    const after = await rewriteDualWrite(session, detail, renamed);
+    const after = await rewriteDualWrite(session, detail, renames);
     if (after === null) continue;
     await session.query(
       `UPDATE switchback.steps SET detail = detail || jsonb_build_object('dualWrite', $5::jsonb)

@@ -1,5 +1,5 @@
 import type { Queryable } from './database.ts';
-import { renameInDualWrites } from './dual-write.ts';
+import { type ColumnRename, renamedBy, renameInDualWrites } from './dual-write.ts';
 import { quoteIdentifier, quoteTable } from './identifier.ts';
 import { findTableSyncs, removeTableSync } from './table-sync.ts';
 import { syncFunctions } from './table-sync-functions.ts';
@@ -19,30 +19,21 @@ export const renameTableInSyncs = (
 ): Promise<number> =>
   rewriteAll(session, { schema, table: from }, (side) => (side.table === from ? { ...side, table: to } : side));
 
-/** Makes every dual write, of one table or between two, follow a column's new name. Answers with how many there were. */
+/**
+ * Makes every dual write, of one table or between two, follow the new names of a table's columns, which took effect at
+ * once. Answers with how many there were. `table` is what it is called now.
+ */
 export const followColumn = async (
   session: Queryable,
   schema: string,
   table: string,
-  renamed: { from: string; to: string },
+  ...renames: readonly ColumnRename[]
 ): Promise<number> =>
-  (await renameInDualWrites(session, schema, table, renamed)) +
-  (await renameColumnInSyncs(session, schema, table, renamed));
-
-/** Of those between two tables, for a column that has another name now; `table` is what it is called now. */
-async function renameColumnInSyncs(
-  session: Queryable,
-  schema: string,
-  table: string,
-  { from, to }: { from: string; to: string },
-): Promise<number> {
-  return rewriteAll(session, { schema, table }, (side, known) => {
-    if (side.table !== table) return side;
-    const names = known.filter((name) => actualName(side, name) === from);
-    const entries = Object.entries({ ...side.renamed, ...Object.fromEntries(names.map((name) => [name, to])) });
-    return { ...side, renamed: Object.fromEntries(entries.filter(([name, actual]) => name !== actual)) };
-  });
-}
+  (await renameInDualWrites(session, schema, table, ...renames)) +
+  (await rewriteAll(session, { schema, table }, (side, known) => {
+    const renamed = side.table === table ? renamedBy(known, side.renamed, renames) : null;
+    return renamed === null ? side : { ...side, renamed };
+  }));
 
 async function rewriteAll(
   session: Queryable,
