@@ -14,6 +14,8 @@ const orNull = (row: Row): Row => ({ ...row, locale: row['locale'] === 'en' ? nu
 export const notNull: Playbook = {
   name: 'not-null',
   warnings: [],
+  // Of a thousand that had none: clients have written a few.
+  proofs: { back: 'SELECT count(*) > 500 AS proven FROM accounts WHERE id <= 3000 AND locale IS NULL' },
   old: {
     ...fresh,
     add: (query, row) => fresh.add(query, orNull(row)),

@@ -28,6 +28,8 @@ export interface Playbook {
   oldForm?(row: Row): Row;
   /** A thing that only old clients have written, seen whole. */
   fromOld?(seen: Row): Row;
+  /** What else must be true at the end: a query that gives `t`. */
+  proofs?: Partial<Record<'up' | 'back', string>>;
 }
 
 /** A client of one table whose columns are what it sees. Columns may have another name in the table. */

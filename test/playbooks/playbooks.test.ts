@@ -2,20 +2,35 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Engine, startEngine } from '../harness/engine.ts';
 import { Flags } from './flags.ts';
 import { databaseOf, runPlaybook, WAYS } from './run.ts';
+import { addColumnBackfill } from './add-column-backfill.ts';
+import { foreignKey } from './foreign-key.ts';
+import { intToBigint } from './int-to-bigint.ts';
 import { jsonToColumns } from './json-to-columns.ts';
 import { mergeTables } from './merge-tables.ts';
 import { notNull } from './not-null.ts';
 import { renameColumn } from './rename-column.ts';
 import { replaceEnum } from './replace-enum.ts';
+import { splitColumn } from './split-column.ts';
 import { splitTable } from './split-table.ts';
 
 /**
  * Every playbook of examples/, up and taken back, with live traffic. All of them run at once on one worker, as when
- * several teams migrate side by side; each test waits for its own. PLAYBOOK=name runs one of them, SEED=… what was
+ * several teams migrate side by side; each test waits for its own. PLAYBOOK=name,… runs some of them, SEED=… what was
  * printed.
  */
-const ALL = [renameColumn, notNull, splitTable, mergeTables, replaceEnum, jsonToColumns];
-const PLAYBOOKS = ALL.filter(({ name }) => name === (process.env['PLAYBOOK'] ?? name));
+const ALL = [
+  addColumnBackfill,
+  renameColumn,
+  splitColumn,
+  notNull,
+  splitTable,
+  mergeTables,
+  replaceEnum,
+  foreignKey,
+  intToBigint,
+  jsonToColumns,
+];
+const PLAYBOOKS = ALL.filter(({ name }) => (process.env['PLAYBOOK'] ?? name).split(',').includes(name));
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const RUNS_MAX_MS = 300_000;
 

@@ -63,6 +63,8 @@ export async function runPlaybook(
   expect(traffic.faults).toEqual([]);
   expect(await traffic.compare([way === 'up' ? 'new' : 'old'])).toEqual([]);
   expect(Math.min(traffic.requests.old, traffic.requests.new)).toBeGreaterThan(LAST_REQUESTS);
+  const proof = playbook.proofs?.[way] ?? 'SELECT true AS proven';
+  expect([proof, await execute(url, proof)]).toEqual([proof, [{ proven: 't' }]]);
   if (way === 'back') expect(await flags.state(flag)).toEqual(flagBefore);
   const wanted = way === 'back' ? before : await documented(file('after.sql'));
   expect(differenceWords(catalogDifference(wanted, await snapshotOf(url)))).toEqual([]);
@@ -134,10 +136,10 @@ const comparisons = (status: Status): (string | null)[] =>
     uses === 'verify' && state === 'done' && !/^0 of [\d,]+ (rows|pairs) differ/.test(note ?? '') ? [note] : [],
   );
 
-async function execute(url: string, sql: string): Promise<void> {
+async function execute(url: string, sql: string): Promise<unknown> {
   const database = new Database('setup', { url });
   try {
-    await database.query(`SET search_path = public; ${sql}`);
+    return await database.query(`SET search_path = public; ${sql}`);
   } finally {
     await database.close();
   }
