@@ -44,6 +44,8 @@ export interface NoticeData extends EventPlace {
   /** What the audit has on record of it. */
   detail: Record<string, unknown>;
   error: Status['error'];
+  /** For `approval-needed` and `window-closed`: who may approve, and until when. */
+  approval: { roles: string[]; min: number; expiresAt: string | null } | null;
   next: NextStep[];
   /** The run in Temporal's UI. */
   link: string | null;
@@ -71,6 +73,7 @@ export function noticeData(
     ...{ by: event.by, phase, step: place.step, gate: place.gate, services: services.slice(0, LIST_LENGTH_MAX) },
     detail: bounded(detail),
     error: name === 'held' || name === 'failed' || name === 'rolled-back' ? (status?.error ?? null) : null,
+    approval: name === 'approval-needed' || name === 'window-closed' ? approvalOf(place.gate, status) : null,
     next: nextSteps(run.migration, name, place, { status, key }),
     link: ui === null ? null : linkTo(ui, namespace, run.migration),
   };
@@ -79,6 +82,11 @@ export function noticeData(
 
 const phaseOf = (step: string | null, status: Status | null): string | null =>
   status?.phases.find(({ steps }) => steps.some(({ id }) => id === step))?.name ?? null;
+
+function approvalOf(gate: string | null, status: Status | null): NoticeData['approval'] {
+  const open = status?.gates.find((one) => one.gate === gate);
+  return open === undefined ? null : { roles: open.roles, min: open.min, expiresAt: open.expiresAt };
+}
 
 /** The newest run of the migration: the UI finds it by the workflow's ID alone. */
 const linkTo = (ui: string, namespace: string, migration: string): string =>

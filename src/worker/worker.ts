@@ -63,6 +63,8 @@ export async function startWorker(
     const { home, notices } = deps.deps;
     if (notices !== null) {
       const place = { namespace, taskQueue: config.taskQueue };
+      for (const { name, secrets } of notices.webhooks)
+        if (secrets.length === 0) log.warn({ webhook: name }, 'what this webhook is told is not signed');
       sweep = new NotificationSweep({ home, client: new Client({ connection, namespace }), place, log });
       sweep.start();
     }

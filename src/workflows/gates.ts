@@ -1,5 +1,6 @@
 import { type GatePolicy, policyOf } from './gate.ts';
 import { isHeld, placeHold, resolution } from './holds.ts';
+import { cut } from './failure.ts';
 import type { Run } from './run.ts';
 import { durationMs } from './duration.ts';
 import type { StatusError } from '../messages/index.ts';
@@ -50,7 +51,8 @@ function open(run: Run, gate: Gate, policy: GatePolicy): void {
   gate.opening += 1;
   gate.approvals = [];
   gate.expiresAt = policy.expiresAfter === null ? null : Date.now() + durationMs(policy.expiresAfter);
-  run.event('gate-opened', null, { gate: gate.gate, opening: gate.opening, digest: run.checked.digest });
+  const details = gate.details === null ? {} : { details: cut(gate.details) };
+  run.event('gate-opened', null, { gate: gate.gate, opening: gate.opening, digest: run.checked.digest, ...details });
 }
 
 const closedGate = (gate: string, phase: string, policy: GatePolicy, details: string | null): Gate => ({

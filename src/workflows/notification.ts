@@ -2,8 +2,8 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancellationScope,
+  isCancellation,
   proxyActivities,
-  TimeoutFailure,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { NotificationRef } from '../messages/index.ts';
@@ -34,12 +34,16 @@ export async function notification(ref: NotificationRef): Promise<string> {
     if (!(thrown instanceof ActivityFailure)) throw thrown;
     const reason = reasonOf(thrown);
     await CancellationScope.nonCancellable(() => giveUpNotification({ ref, reason }));
+    if (isCancellation(thrown)) throw thrown;
     throw ApplicationFailure.nonRetryable(`given up: ${reason}`, 'WebhookFailed');
   }
 }
 
-function reasonOf({ cause }: ActivityFailure): string {
-  if (cause instanceof ApplicationFailure) return cause.message;
-  if (cause instanceof TimeoutFailure) return `not delivered in ${TRIED_FOR}`;
-  return 'cancelled';
+/** Temporal tells of the last failure where the next try would be too late. */
+function reasonOf(failure: ActivityFailure): string {
+  const { cause, retryState } = failure;
+  if (isCancellation(failure)) return 'cancelled in Temporal';
+  const last = cause instanceof ApplicationFailure ? cause.message : null;
+  if (last !== null && retryState === 'NON_RETRYABLE_FAILURE') return last;
+  return `not delivered in ${TRIED_FOR}${last === null ? '' : `: ${last}`}`;
 }

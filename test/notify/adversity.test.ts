@@ -104,6 +104,43 @@ test('receivers that hang, are away or say no delay no run, and each is told as 
   expect(await failed.describe()).toMatchObject({ status: { name: 'FAILED' } });
 });
 
+test('many events for a receiver that hangs: four at a time, the rest wait their turn; one that is cancelled is given up', async () => {
+  const ops = await startReceiver();
+  const held: (() => void)[] = [];
+  const arrivals: number[] = [];
+  let most = 0;
+  const hang = (response: Parameters<typeof ok>[0], received: Parameters<typeof ok>[1]): void => {
+    held.push(() => ok(response, received));
+    arrivals.push(Date.now());
+    // An attempt lasts 10 s: those that came in half of that are under way together.
+    most = Math.max(most, arrivals.filter((at) => at > Date.now() - 5_000).length);
+  };
+  ops.answer = hang;
+  const engine = await startEngine({ notifications: [hook('ops', ops, ['started', 'completed'])] });
+  const home = homeOf(engine);
+  await Promise.all(Array.from({ length: 5 }, (_, index) => run(engine, `flood-${index}`)));
+  // All of their workflows are under way, and the receiver has not answered one.
+  const begun =
+    "SELECT count(*) AS begun FROM switchback.notifications WHERE started_at IS NOT NULL AND state = 'pending'";
+  await expect.poll(() => home.query(begun), { timeout: 45_000 }).toEqual([{ begun: '10' }]);
+  await expect.poll(() => most, { timeout: 45_000 }).toBe(4);
+
+  const last = `notification/${engine.name('flood-0')}/1/1/started/ops`;
+  await engine.client.workflow.getHandle(last).cancel();
+  await untilRows(
+    home,
+    expect.arrayContaining([
+      expect.objectContaining({ state: 'given-up', last_error: 'cancelled in Temporal' }),
+    ]) as object,
+  );
+  ops.answer = ok;
+  for (const release of held.splice(0)) release();
+  await untilRows(home, expect.not.arrayContaining([expect.objectContaining({ state: 'pending' })]) as object);
+  expect(most).toBe(4);
+  const states = (await rows(home)).map((row) => row['state']);
+  expect(states.filter((state) => state === 'delivered')).toHaveLength(9);
+});
+
 test('a worker killed between the commit of an event and all that follows: it is told once a worker is back', async () => {
   const ops = await startReceiver();
   const engine = await startEngine({ notifications: [hook('ops', ops, ['approval-needed'])] });

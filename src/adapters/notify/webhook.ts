@@ -65,7 +65,8 @@ export async function deliver(
       redirect: 'manual',
       signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
     });
-    await response.body?.cancel();
+    // What it answered counts, whatever becomes of the connection now.
+    response.body?.cancel().catch(() => undefined);
     return deliveryOf(response.status, response.headers.get('retry-after'), Date.now());
   } catch (error) {
     signal.throwIfAborted();
