@@ -34,7 +34,7 @@ async function run(engine: Engine, base: string): Promise<string> {
   return name;
 }
 
-test('receivers that hang, are away or say no delay no run, and each is told as soon as it takes it', async () => {
+test('receivers that hang, are away or say no delay no run, and are told later', async () => {
   const [hanging, away, busy, strict, retired, moved] = [
     await startReceiver('/hanging'),
     await startReceiver('/away'),
@@ -69,6 +69,7 @@ test('receivers that hang, are away or say no delay no run, and each is told as 
     { webhook: 'retired', state: 'given-up', attempts: '1' },
     { webhook: 'moved', state: 'pending', last_error: 'it answers 302; redirects are not followed' },
   ]);
+  hanging.answer = ok;
   for (const release of held) release();
   await away.up();
   for (const one of [busy, moved]) one.answer = ok;
@@ -104,7 +105,7 @@ test('receivers that hang, are away or say no delay no run, and each is told as 
   expect(await failed.describe()).toMatchObject({ status: { name: 'FAILED' } });
 });
 
-test('many events for a receiver that hangs: four at a time, the rest wait their turn; one that is cancelled is given up', async () => {
+test('events for a receiver that hangs: four at a time; one that is cancelled is given up', async () => {
   const ops = await startReceiver();
   const held: (() => void)[] = [];
   const arrivals: number[] = [];
@@ -141,7 +142,7 @@ test('many events for a receiver that hangs: four at a time, the rest wait their
   expect(states.filter((state) => state === 'delivered')).toHaveLength(9);
 });
 
-test('a worker killed between the commit of an event and all that follows: it is told once a worker is back', async () => {
+test('a worker killed after the commit of an event: it is told once one is back', async () => {
   const ops = await startReceiver();
   const engine = await startEngine({ notifications: [hook('ops', ops, ['approval-needed'])] });
   const home = homeOf(engine);
@@ -167,7 +168,7 @@ test('a worker killed between the commit of an event and all that follows: it is
   await engine.client.workflow.getHandle(`migration/${name}`).terminate('enough is seen');
 });
 
-test('two workers: many events are each told once; a run of them that was terminated is begun again', async () => {
+test('two workers tell each event once; a run of theirs that was terminated begins again', async () => {
   const ops = await startReceiver();
   const engine = await startEngine({ notifications: [hook('ops', ops, ['started', 'completed'])] });
   const home = homeOf(engine);
