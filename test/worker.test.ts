@@ -41,7 +41,8 @@ test('SIGTERM in mid-backfill lets a chunk finish: exit code 0, nothing done twi
     'CREATE TRIGGER count_done AFTER UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION public.count_done()',
   );
   const port = await freePort();
-  const first = await startWorkerProcess({ ...engine.config, health: { host: '127.0.0.1', port } });
+  const away = { ...servers().unleash, url: 'http://127.0.0.1:1' };
+  const first = await startWorkerProcess({ ...engine.config, unleash: away, health: { host: '127.0.0.1', port } });
   const health = await fetch(`http://127.0.0.1:${port}/health`);
   expect([health.status, await health.json()]).toEqual([200, { state: 'RUNNING', pid: first.process.pid }]);
   expect((await fetch(`http://127.0.0.1:${port}/other`)).status).toBe(404);
@@ -60,6 +61,15 @@ test('SIGTERM in mid-backfill lets a chunk finish: exit code 0, nothing done twi
   const messages = lines.map((line) => line['msg']);
   expect(messages).toEqual(expect.arrayContaining(['worker is running', 'shutting down', 'worker has stopped']));
 
+  // An Unleash that isn't there is told at the start, and no step here needs it.
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      level: 40,
+      code: 'UnleashUnreachable',
+      msg: expect.stringContaining("Unleash at http://127.0.0.1:1 can't be reached"),
+    }),
+  );
+
   const whose = { migration: name, workflowId: `migration/${name}`, runId, service: 'switchback-worker' };
   expect(lines.find((line) => line['msg'] === 'interrupted')).toMatchObject({
     ...whose,
@@ -76,12 +86,16 @@ test('SIGTERM in mid-backfill lets a chunk finish: exit code 0, nothing done twi
     expect(line['attempt']).toEqual(expect.any(Number));
   }
 
-  const second = await startWorkerProcess(engine.config);
+  const second = await startWorkerProcess({ ...engine.config, unleash: servers().unleash });
   await handle.throttle('fill', { by, rowsPerSecond: 100_000 });
   expect(await handle.result()).toMatchObject({ outcome: 'completed' });
   const [row] = await app.query('SELECT count(*)::text AS times, count(DISTINCT id)::text AS rows FROM public.done');
   expect(row).toEqual({ times: '6000', rows: '6000' });
-  expect((await stopped(second)).code).toBe(0);
+  const end = await stopped(second);
+  expect(end.code).toBe(0);
+  expect(end.lines).toContainEqual(
+    expect.objectContaining({ msg: 'Unleash answers', version: expect.stringMatching(/^7\./) }),
+  );
   await app.close();
 });
 

@@ -8,9 +8,10 @@ import {
   isBetween,
   type OurStrategy,
 } from '../adapters/unleash/flag-state.ts';
+import { keptOffBy } from '../adapters/unleash/prerequisites.ts';
 import { type FlagRef, flagChanged, type Unleash } from '../adapters/unleash/unleash.ts';
 import { SwitchbackError } from '../messages/index.ts';
-import { durationMs, type FlagDefinition } from '../plan/index.ts';
+import { durationMs, type FlagDefinition, isStage } from '../plan/index.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
 
 /**
@@ -51,7 +52,7 @@ export class FlagChange {
   /**
    * Makes of the flag what `change` makes of its state; nothing where it is that already. `record` runs in the
    * transaction that confirms the change, `beside` in the one that writes its intent. Throws `FlagChanged` where someone
-   * else has changed it.
+   * else has changed it, and `FlagUnseen` before it lets anybody in whom a flag that this one depends on keeps out.
    */
   async apply(
     change: (state: FlagState) => FlagState,
@@ -65,11 +66,14 @@ export class FlagChange {
       if (row === null) {
         const before = await this.states.readLatest(session, this.key, this.ref);
         if (before !== null) this.#assertOurs(before, actual);
-        await this.states.capture(session, this.key, this.ref, actual, change(actual));
+        const target = change(actual);
+        await this.#assertSeen(actual, target);
+        await this.states.capture(session, this.key, this.ref, actual, target);
         return;
       }
       this.#assertOurs(row, actual);
       const target = change(row.confirmed ? row.ours : actual);
+      await this.#assertSeen(actual, target);
       if (row.confirmed && differences(target, actual).length === 0) return;
       await this.states.intend(session, this.key, actual, target);
     });
@@ -110,10 +114,13 @@ export class FlagChange {
     await this.locked((session) => this.ledger.record(session, this.key, 'undone', { note }));
   }
 
-  /** Looks whether the flag still is what the step made of it. Throws `FlagChanged`. */
+  /** Looks whether the flag still is what the step made of it, and seen. Throws `FlagChanged` or `FlagUnseen`. */
   async assertUnchanged(): Promise<void> {
     const row = await this.states.read(this.key);
-    if (row !== null) this.#assertOurs(row, await this.#unleash.read(this.ref, this.#context.signal));
+    if (row === null) return;
+    const actual = await this.#unleash.read(this.ref, this.#context.signal);
+    this.#assertOurs(row, actual);
+    await this.#assertSeen(actual, actual);
   }
 
   /**
@@ -161,7 +168,26 @@ export class FlagChange {
       if (different.length > 0) throw flagChanged(this.ref, different);
     } else if (!isBetween(row.previous, row.ours, actual)) {
       throw flagChanged(this.ref, differences(row.ours, actual));
+    } else if (!row.previous.exists && row.ours.exists && !isCreatedBy(this.ref, actual)) {
+      throw flagChanged(this.ref, ['somebody else created it at this moment']);
     }
+  }
+
+  /**
+   * A flag that nobody can see would bake and be found well: a person says whether that is meant. Not asked of a change
+   * that takes exposure away, which nothing may hold up, nor of a stage, where the row decides and the flag only says it.
+   */
+  async #assertSeen(actual: FlagState, target: FlagState): Promise<void> {
+    const exposure = exposureOf(target);
+    if (exposure === 0 || exposure < exposureOf(actual) || carriesStage(target)) return;
+    const { flag, environment } = this.ref;
+    const prerequisites = await this.#unleash.prerequisites(this.ref, actual, this.#context.signal);
+    const reasons = keptOffBy(flag, environment, prerequisites);
+    if (reasons.length === 0) return;
+    throw new SwitchbackError('FlagUnseen', `${reasons.join('; ')}: nobody would see it`, {
+      hint: 'set that flag, or take the dependency away in Unleash, and `retry`',
+      fields: { flag, environment, hold: true },
+    });
   }
 
   /** Under the fence, with the step's record and the flag locked until the transaction ends. */
@@ -196,6 +222,16 @@ export const flagRefOf = (flag: string, defined: FlagDefinition | null | undefin
     description: description ?? `Created by Switchback for migration ${migration}`,
   };
 };
+
+/** A flag that appears while we create it is ours where it has our description: a crash may have cut us short there. */
+const isCreatedBy = (ref: FlagRef, { description }: FlagState): boolean =>
+  description === undefined || description.trim() === ref.description.trim();
+
+const carriesStage = (state: FlagState): boolean =>
+  state.strategies
+    .filter((strategy) => !strategy.disabled)
+    .flatMap(({ variants }) => variants)
+    .some((variant) => isStage(String((variant as { name?: unknown } | null)?.name)));
 
 /** Somebody switched the flag off and touched nothing else, and off is where restoring ends too: no reason to stop. */
 const isEmergencyOff = (row: FlagRow<FlagState>, actual: FlagState): boolean =>

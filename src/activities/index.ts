@@ -18,6 +18,7 @@ import { rollout } from './rollout.ts';
 import { runEffect } from './run-effect.ts';
 import { createStopExposure } from './stop-exposure.ts';
 import { createLiveCheck } from './live-check.ts';
+import { untilUnleash } from './until-unleash.ts';
 import { verify } from './verify.ts';
 
 /** Every kind that acts through an activity, by the name that `uses` takes; the activity's type is the same word. */
@@ -26,8 +27,8 @@ const effects = {
   'dual-write': dualWrite,
   backfill,
   verify,
-  flag,
-  rollout,
+  flag: untilUnleash(flag),
+  rollout: untilUnleash(rollout),
   check,
   deprecate,
   retire,

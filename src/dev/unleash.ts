@@ -19,6 +19,7 @@ export interface UnleashServer extends ServerProcess {
 /**
  * Starts a real Unleash (package `unleash-server`) on a database of its own. Its user interface is at the same URL.
  *
+ * @param options.packageName another one than the optional peer, and what `env` it needs besides: tests start several
  * @throws SwitchbackError ConfigInvalid where the package is not installed
  */
 export async function startUnleash(options: {
@@ -26,9 +27,11 @@ export async function startUnleash(options: {
   secrets: Secrets;
   logFile: string;
   port?: number | undefined;
+  packageName?: string;
+  env?: Readonly<Record<string, string>>;
 }): Promise<UnleashServer> {
-  const { databaseUrl, secrets, logFile } = options;
-  const main = findUnleash();
+  const { databaseUrl, secrets, logFile, packageName = UNLEASH_PEER, env = {} } = options;
+  const main = findUnleash(packageName);
   return startServer({ name: 'Unleash', logFile }, async (tryNumber) => {
     const port = await freePort(tryNumber === 1 ? options.port : 0);
     const url = `http://${HOST}:${port}`;
@@ -50,6 +53,7 @@ export async function startUnleash(options: {
         CHECK_VERSION: 'false',
         SEND_TELEMETRY: 'false',
         LOG_LEVEL: 'warn',
+        ...env,
       },
       logFile,
       stopSignal: 'SIGTERM',
@@ -67,7 +71,7 @@ async function answers(url: string): Promise<void> {
 }
 
 /** The file that starts Unleash; it stands beside the library that the package exports. */
-function findUnleash(): string {
-  requirePeers([UNLEASH_PEER]);
-  return join(dirname(resolvePeer(UNLEASH_PEER) ?? ''), '..', 'server.js');
+function findUnleash(packageName: string): string {
+  requirePeers([packageName]);
+  return join(dirname(resolvePeer(packageName) ?? ''), '..', 'server.js');
 }

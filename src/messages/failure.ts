@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   RowErrors: 'More rows than `maxRowErrors` could not be changed; they are listed by key.',
   VerifyMismatch: 'Rows differ from what the plan expects.',
   FlagChanged: 'Someone else changed the flag meanwhile.',
+  FlagUnseen: 'Nobody would see the flag: one that it depends on keeps it off.',
   FlagRefused: 'Unleash refuses what was asked of a flag; the message has its reason.',
   StageRefused: 'A path is at a stage from which it can not go where the plan says, or someone else changed it.',
   NotAcknowledged: 'Service instances do not act on a change by the time-out; the message names them.',

@@ -2,7 +2,9 @@ import { Client, isGrpcServiceError } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
+import type { Deps } from '../activities/deps.ts';
 import { upgradeLedger } from '../adapters/postgres/ledger-schema.ts';
+import { strangeVersion } from '../adapters/unleash/unleash.ts';
 import { SEARCH_ATTRIBUTES, SwitchbackError } from '../messages/index.ts';
 import type { Config } from './config.ts';
 import { createDeps } from './deps.ts';
@@ -60,6 +62,7 @@ export async function startWorker(
       workflowBundle: await workflowBundle(log),
       activities: createActivities(deps.deps),
     });
+    void tellOfUnleash(deps.deps);
     const { home, notices } = deps.deps;
     if (notices !== null) {
       const place = { namespace, taskQueue: config.taskQueue };
@@ -78,6 +81,21 @@ export async function startWorker(
     await deps.close();
     await connection.close();
     throw error;
+  }
+}
+
+/** Told and not asked for: steps that set flags wait for Unleash, and the others don't need it. */
+async function tellOfUnleash({ unleash, log }: Deps): Promise<void> {
+  if (unleash === null) return;
+  try {
+    const version = await unleash.version(new AbortController().signal);
+    const strange = strangeVersion(version);
+    if (strange === null) log.info({ address: unleash.address, version }, 'Unleash answers');
+    else log.warn({ address: unleash.address, version }, strange);
+  } catch (error) {
+    const { code, hint, message } =
+      error instanceof SwitchbackError ? error : { code: 'Bug', hint: null, message: String(error) };
+    log.warn({ code, hint }, `${message}; steps that set flags will wait or fail`);
   }
 }
 

@@ -5,11 +5,10 @@ import { createLiveCheck } from '../../src/activities/live-check.ts';
 import { Database, Databases, type DatabaseUrls } from '../../src/adapters/postgres/database.ts';
 import { bytesOfRoom } from '../../src/adapters/postgres/disk-room.ts';
 import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
-import { Unleash } from '../../src/adapters/unleash/unleash.ts';
 import type { LiveCheck } from '../../src/messages/index.ts';
 import type { PlanInput } from '../../src/plan/index.ts';
 import { planOf } from '../harness/engine.ts';
-import { type FreshDatabase, freshDatabase, servers } from '../harness/servers.ts';
+import { type FreshDatabase, freshDatabase } from '../harness/servers.ts';
 
 type Steps = PlanInput['spec']['phases'][number]['steps'];
 const on = { database: 'app' } as const;
@@ -54,14 +53,13 @@ afterAll(async () => {
 
 interface Surroundings {
   databases?: Record<string, DatabaseUrls>;
-  unleash?: Unleash;
   spec?: Partial<PlanInput['spec']>;
 }
 
-async function check(steps: Steps, { databases = {}, unleash, spec }: Surroundings = {}): Promise<LiveCheck> {
+async function check(steps: Steps, { databases = {}, spec }: Surroundings = {}): Promise<LiveCheck> {
   const all = new Databases({ app: { url: fresh.url }, ...databases });
   const home = new HomeLedger(admin);
-  const deps = { databases: all, home, unleash: unleash ?? null, approvers: {} } as Partial<Deps> as Deps;
+  const deps = { databases: all, home, unleash: null, approvers: {} } as Partial<Deps> as Deps;
   try {
     return await createLiveCheck(deps).checkLive({ plan: planOf('live', [{ name: 'one', steps }], spec) });
   } finally {
@@ -315,24 +313,4 @@ test('a throttle by replica lag needs replicas in the configuration, of each dat
   expect((await check(steps, { databases: { replicated } })).problems).toEqual([
     'one/fill: throttle.maxReplicaLag: database "app" has no replicas in the configuration of the worker (add databases.app.replicas, or leave maxReplicaLag out)',
   ]);
-});
-
-describe('flags', () => {
-  const steps: Steps = [{ id: 'flip', uses: 'flag', flag: 'new-names', enabled: true }];
-  const spec: Partial<PlanInput['spec']> = { flags: { 'new-names': {} } };
-  const problems = async (unleash?: { url: string; adminToken: string }): Promise<string[]> =>
-    (await check(steps, { spec, ...(unleash && { unleash: new Unleash(unleash) }) })).problems;
-
-  test('Unleash that can’t be reached, or that refuses the token, is a problem', async () => {
-    expect(await problems()).toEqual(['the plan changes flags, and the configuration has no `unleash:`']);
-    expect((await problems({ url: `http://${NOWHERE}`, adminToken: 'x' })).join()).toContain("can't be reached");
-    expect((await problems({ url: servers().unleash.url, adminToken: 'user:wrong' })).join()).toContain(
-      'refuses the token',
-    );
-  });
-  test('one that answers says how the flag is', async () => {
-    const live = await check(steps, { spec, unleash: new Unleash(servers().unleash) });
-    expect(live.problems).toEqual([]);
-    expect(live.notes).toContain('flag new-names does not exist yet');
-  });
 });

@@ -6,6 +6,7 @@ import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import { differences, withPercent } from '../../src/adapters/unleash/flag-state.ts';
 import { type FlagRef, Unleash } from '../../src/adapters/unleash/unleash.ts';
 import { servers } from '../harness/servers.ts';
+import { adminOf } from '../harness/unleash-servers.ts';
 import { inputOf, type Room, room, unique, unreliableUnleash } from './room.ts';
 
 const signal = new AbortController().signal;
@@ -42,6 +43,8 @@ const servedRevision = async (): Promise<number> => {
   const response = await fetch(`${url}/api/client/features`, { headers: { authorization: clientToken } });
   return ((await response.json()) as { meta: { revisionId: number } }).meta.revisionId;
 };
+const admin = (method: string, path: string, body?: unknown): Promise<unknown> =>
+  adminOf(servers().unleash, method, `/projects/default/features${path === '' ? '' : `/${path}`}`, body);
 const stateOf = async ({ deps, run }: Room, step: string) =>
   (await new StepLedger(deps.home.database).read({ run, step }))?.state;
 
@@ -255,6 +258,49 @@ describe('flag', () => {
     expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
     await flag.up(inputOf(newer, step), here.context());
     expect(await percentOf(here, name)).toBe('25');
+  });
+
+  test('lets nobody in while a flag that it depends on keeps them out, and says which', async () => {
+    const here = await room();
+    const [name, parent] = [unique('flag'), unique('parent')];
+    await meddle(here, name, 60);
+    await meddle(here, parent, 100);
+    await admin('POST', `${name}/dependencies`, { feature: parent });
+    await admin('POST', `${parent}/environments/development/off`);
+    const before = await here.unleash.read(refOf(name), signal);
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    const unseen = {
+      code: 'FlagUnseen',
+      retry: false,
+      fields: { hold: true },
+      message: `flag "${name}" depends on "${parent}", which is off in environment development: nobody would see it`,
+    };
+    await expect(flag.up(input, here.context())).rejects.toMatchObject(unseen);
+    expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+    // Who takes exposure away needs nobody's leave.
+    await flag.up(inputOf(here.run, stepOf(name, { enabled: false }, 'off')), here.context());
+    await flag.down(inputOf(here.run, stepOf(name, { enabled: false }, 'off')), here.context());
+    await admin('POST', `${parent}/environments/development/on`);
+    await flag.up(input, here.context());
+    await new FlagChange(input, here.context()).assertUnchanged();
+    await admin('POST', `${parent}/environments/development/off`);
+    await expect(new FlagChange(input, here.context()).assertUnchanged()).rejects.toMatchObject(unseen);
+    await flag.down(input, here.context());
+    expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+  });
+
+  test('a flag that somebody creates while the step is about to is not taken over', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const proxy = await unreliableUnleash((count) => (count === 1 ? 'before' : null));
+    const unleash = new Unleash({ url: proxy.url, adminToken: servers().unleash.adminToken });
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    await expect(flag.up(input, here.context({ unleash }))).rejects.toMatchObject({ code: 'UnleashUnreachable' });
+    await admin('POST', '', { name, type: 'release' });
+    const changed = { code: 'FlagChanged', message: expect.stringContaining('somebody else created it') };
+    await expect(flag.up(input, here.context())).rejects.toMatchObject(changed);
+    await expect(flag.down(input, here.context())).rejects.toMatchObject(changed);
+    expect(await here.unleash.read(refOf(name), signal)).toMatchObject({ exists: true, strategies: [] });
   });
 
   test('a nudge makes Unleash serve the flag anew and changes nothing, and stops as every write does', async () => {

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import pino from 'pino';
@@ -15,6 +15,7 @@ import { Unleash } from '../../src/adapters/unleash/unleash.ts';
 import type { Heartbeat, RunRef } from '../../src/messages/index.ts';
 import type { FlagDefinition, Kind, StepOf } from '../../src/plan/index.ts';
 import { planSchema } from '../../src/plan/index.ts';
+import { type FlakyUnleash, flakyUnleash } from '../harness/flaky-unleash.ts';
 import { freshDatabase, servers } from '../harness/servers.ts';
 
 /** A home ledger of its own, the real Unleash, and what effects get from `runEffect`. */
@@ -151,38 +152,10 @@ export async function serve(
 }
 
 /** Passes requests on to the real Unleash, and hangs up on the one that `cuts` picks: before it, or before its answer. */
-export async function unreliableUnleash(
-  cuts: (count: number) => 'before' | 'after' | null,
-): Promise<LocalServer & { writes: number }> {
-  const { url: target } = servers().unleash;
-  const local = { url: '', requests: [] as string[], writes: 0 };
-  const passOn = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    local.requests.push(`${request.method} ${request.url}`);
-    const cut = request.method === 'GET' ? null : cuts(++local.writes);
-    if (cut === 'before') {
-      request.socket.destroy();
-      return;
-    }
-    const answer = await fetch(`${target}${request.url}`, {
-      method: request.method ?? 'GET',
-      headers: { authorization: request.headers.authorization ?? '', 'content-type': 'application/json' },
-      ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
-    });
-    const body = await answer.text();
-    if (cut === 'after') {
-      request.socket.destroy();
-      return;
-    }
-    response.writeHead(answer.status, { 'content-type': 'application/json' });
-    response.end(body);
-  };
-  const server = createServer((request, response) => {
-    passOn(request, response).catch(() => request.socket.destroy());
-  });
-  local.url = await listen(server);
-  return local;
+export async function unreliableUnleash(cuts: (count: number) => 'before' | 'after' | null): Promise<FlakyUnleash> {
+  const flaky = await flakyUnleash(servers().unleash.url, ({ write }) => (write === null ? null : cuts(write)));
+  onTestFinished(flaky.close);
+  return flaky;
 }
 
 /** A port at which nobody listens. */

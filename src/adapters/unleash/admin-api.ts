@@ -1,89 +1,172 @@
+import { setTimeout } from 'node:timers/promises';
+import type { z } from 'zod';
 import { SwitchbackError } from '../../messages/index.ts';
+import { uiConfig } from './answers.ts';
+import { type Refused, refusalOf, unreachable } from './refusal.ts';
+import { kindOfToken, TOKEN_NEEDED } from './token.ts';
 
 const REQUEST_TIMEOUT_MS = 5_000;
-/** Names that Unleash gives to errors about the token rather than about the request. */
-const TOKEN_ERRORS = ['UnauthorizedError', 'NoAccessError', 'PermissionError'];
+/**
+ * Requests are made while a lock of the ledger is held, which a rollback must not wait for: only short waits that
+ * Unleash asks for (429) are made here, the others by the step, which lets go of everything first.
+ */
+const RETRY_AFTER_MAX_MS = 2_000;
+const RETRY_AFTER_TRIES = 3;
+/** A flag that nobody has: what is asked of the servers of clients to find out what a token is for. */
+const PROBE = '?namePrefix=switchback-probe-';
 
 interface ApiAnswer {
   status: number;
   body: unknown;
 }
+interface RequestOptions {
+  body?: unknown;
+  expected?: readonly number[];
+  signal: AbortSignal;
+}
 
 /**
- * Requests to Unleash's Admin API (7.6.5; `/api/admin`). Owns address, token, time limits and what each status means;
- * callers own which statuses are an answer. The token and credentials in the address never reach a message.
+ * Requests to Unleash's Admin API (`/api/admin`; seen to work with unleash-server 6.10, 7.6 and 8.2). Owns address,
+ * token, time limits, what each status means and whether an answer has the form that we know; callers own which
+ * statuses are an answer. The token and credentials in the address never reach a message.
  */
 export class AdminApi {
   readonly address: string;
-  readonly #base: string;
-  readonly #headers: Record<string, string>;
+  readonly #root: string;
+  readonly #token: string;
 
   constructor(url: string, adminToken: string) {
     const parsed = new URL(url);
     this.address = parsed.origin;
     // People configure the API's address with and without `/api`, as the client libraries take it.
-    this.#base = `${parsed.origin}${parsed.pathname.replace(/\/+$/, '').replace(/\/api(\/admin)?$/, '')}/api/admin`;
-    this.#headers = { authorization: adminToken, accept: 'application/json', 'content-type': 'application/json' };
+    this.#root = `${parsed.origin}${parsed.pathname.replace(/\/+$/, '').replace(/\/api(\/admin)?$/, '')}/api`;
+    this.#token = adminToken;
   }
 
   /** Answers 2xx and the statuses in `expected`; throws `UnleashUnreachable` or `FlagRefused` for the others. */
   async request(
     method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
-    { body, expected = [], signal }: { body?: unknown; expected?: readonly number[]; signal: AbortSignal },
+    { body, expected = [], signal }: RequestOptions,
   ): Promise<ApiAnswer> {
-    signal.throwIfAborted();
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(`${this.#base}${path}`, {
+    for (let tries = 1; ; tries++) {
+      const { response, text } = await this.#fetch(`/admin${path}`, signal, {
         method,
-        headers: this.#headers,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
-        redirect: 'error',
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
-      text = await response.text();
-    } catch (error) {
-      signal.throwIfAborted();
-      throw this.#unreachable(reasonOf(error));
+      const { status } = response;
+      if (response.ok || expected.includes(status)) return { status, body: json(text) };
+      const retryAfterMs = retryAfterOf(response);
+      const soon = status === 429 && retryAfterMs !== null && retryAfterMs <= RETRY_AFTER_MAX_MS;
+      if (!soon || tries >= RETRY_AFTER_TRIES) {
+        const refused = { address: this.address, request: `${method} ${path}`, status, body: json(text), retryAfterMs };
+        throw await this.#refusal(refused, signal);
+      }
+      await setTimeout(retryAfterMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
-    if (response.ok || expected.includes(response.status)) return { status: response.status, body: json(text) };
-    throw this.#refusal(response.status, json(text), `${method} ${path}`);
   }
 
-  #unreachable(reason: string): SwitchbackError {
-    return new SwitchbackError('UnleashUnreachable', `Unleash at ${this.address} can't be reached (${reason})`, {
-      retry: true,
-      hint: 'check that it runs and that unleash.url points to it',
-      fields: { address: this.address },
-    });
+  /**
+   * Reads what `schema` describes; null for a status in `expected`. Fields that it doesn't name are ignored; where one is
+   * missing or of another kind, this is an Unleash that we don't know, and it is told so with its version.
+   */
+  async read<T>(path: string, schema: z.ZodType<T>, options: Omit<RequestOptions, 'body'>): Promise<T | null> {
+    const { status, body } = await this.request('GET', path, options);
+    return options.expected?.includes(status) ? null : this.parse(path, schema, body, options.signal);
   }
 
-  #refusal(status: number, body: unknown, request: string): SwitchbackError {
-    const { name, message } = (body ?? {}) as { name?: string; message?: string };
-    if (status === 401 || (status === 403 && (name === undefined || TOKEN_ERRORS.includes(name)))) {
-      return new SwitchbackError('UnleashUnreachable', `Unleash at ${this.address} refuses the token (${status})`, {
-        hint: 'check unleash.adminToken: it must be an admin token, or one of a service account that may change flags',
-        fields: { address: this.address, status },
+  /** As `read`, of an answer that was got before. */
+  async parse<T>(path: string, schema: z.ZodType<T>, body: unknown, signal: AbortSignal): Promise<T> {
+    const parsed = schema.safeParse(body);
+    if (parsed.success) return parsed.data;
+    if (body === undefined) {
+      throw new SwitchbackError('UnleashUnreachable', `what answers GET ${path} at ${this.address} is not Unleash`, {
+        hint: 'it answers with something that is not JSON: check that unleash.url points to Unleash itself',
+        fields: { address: this.address, hold: true },
       });
     }
-    if (status === 429 || status >= 500) return this.#unreachable(`it answers ${status} to ${request}`);
-    return new SwitchbackError(
+    const [issue] = parsed.error.issues;
+    const what = [...(issue?.path ?? []), issue?.message].join(': ');
+    const version = (await this.version(signal).catch(() => null)) ?? 'of an unknown version';
+    throw new SwitchbackError(
       'FlagRefused',
-      `Unleash at ${this.address} refuses ${request} (${status}): ${(message ?? 'no reason given').slice(0, 300)}`,
-      { hint: 'check project, environment and name of the flag', fields: { address: this.address, status } },
+      `Unleash ${version} at ${this.address} answers GET ${path} in a form that we don't know (${what})`,
+      {
+        hint: 'versions 6, 7 and 8 of Unleash are known to work; a newer version of Switchback may know this one',
+        fields: { address: this.address, version, hold: true },
+      },
     );
+  }
+
+  /** The server's version (`7.6.5`), or null where it doesn't say. */
+  async version(signal: AbortSignal): Promise<string | null> {
+    const { body } = await this.request('GET', '/ui-config', { signal });
+    return uiConfig.safeParse(body).data?.version ?? null;
+  }
+
+  async #fetch(
+    path: string,
+    signal: AbortSignal,
+    init: RequestInit = {},
+  ): Promise<{ response: Response; text: string }> {
+    signal.throwIfAborted();
+    try {
+      const response = await fetch(`${this.#root}${path}`, {
+        ...init,
+        headers: { authorization: this.#token, accept: 'application/json', 'content-type': 'application/json' },
+        signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
+        redirect: 'manual',
+      });
+      return { response, text: await response.text() };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(this.address, reasonOf(error));
+    }
+  }
+
+  /** 401, and 403 without the name of a permission: the token itself isn't taken. */
+  async #refusal(refused: Refused, signal: AbortSignal): Promise<SwitchbackError> {
+    const { status, body } = refused;
+    const named = (body as { name?: unknown } | null | undefined)?.name !== undefined;
+    if (status !== 401 && (status !== 403 || named)) return refusalOf(refused);
+    const given =
+      status === 401
+        ? `it doesn't know it, or it has expired: it was given ${kindOfToken(this.#token)}`
+        : `it was given ${await this.#clientKind(signal)}`;
+    return new SwitchbackError(
+      'UnleashUnreachable',
+      `Unleash at ${this.address} refuses the token (${status}): ${given}`,
+      // What can't be written can't be taken back either: a person corrects the token, and nothing is lost meanwhile.
+      { hint: TOKEN_NEEDED, fields: { address: this.address, status, hold: true } },
+    );
+  }
+
+  /** A token that isn't for the Admin API: whom it is for is asked of the server, because the token doesn't say. */
+  async #clientKind(signal: AbortSignal): Promise<string> {
+    const takes = async (path: string): Promise<boolean> =>
+      (await this.#fetch(path, signal).catch(() => null))?.response.ok ?? false;
+    if (await takes(`/client/features${PROBE}`)) return 'a backend (client) token, which reads flags only';
+    if (await takes(`/frontend${PROBE}`)) return 'a frontend token, which is for browsers';
+    return kindOfToken(this.#token);
   }
 }
 
+/** Undefined for what isn't JSON; null for nothing. */
 const json = (text: string): unknown => {
   try {
-    return JSON.parse(text);
+    return text === '' ? null : JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
 };
+
+/** `Retry-After` is seconds or a date (RFC 9110). */
+function retryAfterOf(response: Response): number | null {
+  const header = response.headers.get('retry-after');
+  if (header === null) return null;
+  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
+  return Number.isNaN(ms) ? null : Math.max(0, ms);
+}
 
 function reasonOf(error: unknown): string {
   if (error instanceof DOMException && error.name === 'TimeoutError')

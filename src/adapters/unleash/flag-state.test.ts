@@ -116,7 +116,12 @@ describe('differences', () => {
   test('a state does not differ from itself, nor from one that others use elsewhere', () => {
     fc.assert(
       fc.property(states, (state) => {
-        expect(differences(state, { ...structuredClone(state), elsewhere: ['production'] })).toEqual([]);
+        expect(
+          differences(state, {
+            ...structuredClone(state),
+            elsewhere: [{ environment: 'production', enabled: true, strategies: 1 }],
+          }),
+        ).toEqual([]);
       }),
     );
   });

@@ -15,6 +15,20 @@ export interface FlagStrategy {
   segments: number[];
   variants: unknown[];
 }
+/** A flag that decides, with its own state in the same environment, whether the one that depends on it is seen. */
+export interface FlagDependency {
+  feature: string;
+  /** Whether it must be on, or off. */
+  enabled: boolean;
+  /** Where it must be on: the variants of which it must give one; empty where any will do. */
+  variants: string[];
+}
+export interface OtherEnvironment {
+  environment: string;
+  enabled: boolean;
+  /** How many strategies it has. */
+  strategies: number;
+}
 export interface FlagState {
   exists: boolean;
   archived: boolean;
@@ -23,7 +37,13 @@ export interface FlagState {
   /** Variants of the environment itself; Unleash deprecates them in favour of those of strategies. */
   variants: unknown[];
   /** Other environments in which the flag is on or has strategies. Noticed, never changed and not compared. */
-  elsewhere: string[];
+  elsewhere: OtherEnvironment[];
+  /** What it depends on. Compared and never changed; missing in what earlier versions of Switchback captured. */
+  dependencies?: FlagDependency[];
+  /** Flags that depend on this one. Not compared; a flag that has some is not deleted or archived. */
+  children?: string[];
+  /** Tells a flag that we have just created from one that somebody else created at that moment. Not compared. */
+  description?: string;
 }
 /** What tells our strategy from the others, and how it spreads users. */
 export interface OurStrategy {
@@ -39,6 +59,7 @@ export const ABSENT: FlagState = {
   strategies: [],
   variants: [],
   elsewhere: [],
+  dependencies: [],
 };
 
 /**
@@ -123,8 +144,28 @@ export function differences(expected: FlagState, actual: FlagState): string[] {
   for (const strategy of extra) found.push(`strategy ${labelOf(strategy)} was added`);
   for (const [wanted, is] of pairs) found.push(...strategyDifferences(wanted, is));
   if (!sameJson(expected.variants, actual.variants)) found.push('its variants differ');
-  return found;
+  return [...found, ...dependencyDifferences(expected.dependencies, actual.dependencies)];
 }
+
+function dependencyDifferences(expected: FlagState['dependencies'], actual: FlagState['dependencies']): string[] {
+  if (expected === undefined || actual === undefined) return [];
+  const of = (list: FlagDependency[], feature: string) => list.find((dependency) => dependency.feature === feature);
+  return [
+    ...expected
+      .filter(({ feature }) => of(actual, feature) === undefined)
+      .map(({ feature }) => `it no longer depends on flag "${feature}"`),
+    ...actual.flatMap((is) => {
+      const was = of(expected, is.feature);
+      if (sameJson(was, is)) return [];
+      const now = `flag "${is.feature}" being ${demandOf(is)}`;
+      return [was === undefined ? `it depends on ${now}` : `it depends on ${now}, not ${demandOf(was)}`];
+    }),
+  ];
+}
+
+/** What a dependency asks of the flag that it names: `on`, `off`, `on with variant a or b`. */
+export const demandOf = ({ enabled, variants }: FlagDependency): string =>
+  !enabled ? 'off' : variants.length === 0 ? 'on' : `on with variant ${variants.join(' or ')}`;
 
 /**
  * Whether `actual` can be what a change from `from` to `to` left when it was cut short: made of parts of the two and
@@ -134,12 +175,17 @@ export function isBetween(from: FlagState, to: FlagState, actual: FlagState): bo
   if (!actual.exists) return !from.exists || !to.exists;
   const ends = [from, to].filter((state) => state.exists);
   // A flag that was created, or is about to be deleted, exists for a moment without being on or having strategies.
-  const bare = actual.strategies.length === 0 && actual.variants.length === 0 && !actual.enabled;
+  const bare =
+    actual.strategies.length === 0 &&
+    actual.variants.length === 0 &&
+    !actual.enabled &&
+    (actual.dependencies ?? []).length === 0;
   if (ends.length < 2 && bare) return true;
   const revived = ends.some((state) => state.archived);
   return (
     (ends.some((state) => state.archived === actual.archived) || (ends.length < 2 && actual.archived)) &&
     (ends.some((state) => state.enabled === actual.enabled) || ((revived || ends.length < 2) && !actual.enabled)) &&
+    ends.some((state) => dependencyDifferences(state.dependencies, actual.dependencies).length === 0) &&
     (actual.variants.length === 0 || ends.some((state) => sameJson(state.variants, actual.variants))) &&
     actual.strategies.every((strategy) =>
       ends.some((state) => state.strategies.some((known) => strategyDifferences(known, strategy).length === 0)),
