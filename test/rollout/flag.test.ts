@@ -263,7 +263,7 @@ describe('flag', () => {
   test('lets nobody in while a flag that it depends on keeps them out, and says which', async () => {
     const here = await room();
     const [name, parent] = [unique('flag'), unique('parent')];
-    await meddle(here, name, 60);
+    await meddle(here, name, 10);
     await meddle(here, parent, 100);
     await admin('POST', `${name}/dependencies`, { feature: parent });
     await admin('POST', `${parent}/environments/development/off`);
@@ -277,9 +277,11 @@ describe('flag', () => {
     };
     await expect(flag.up(input, here.context())).rejects.toMatchObject(unseen);
     expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
-    // Who takes exposure away needs nobody's leave.
-    await flag.up(inputOf(here.run, stepOf(name, { enabled: false }, 'off')), here.context());
-    await flag.down(inputOf(here.run, stepOf(name, { enabled: false }, 'off')), here.context());
+    // Taking exposure away needs nobody's leave, nor does a stage, where the row decides.
+    for (const less of [{ enabled: false }, { percent: 5 }, { variant: { name: 'dual-write', percent: 100 } }]) {
+      await flag.up(inputOf(here.run, stepOf(name, less, 'other')), here.context());
+    }
+    await flag.down(inputOf(here.run, stepOf(name, { enabled: false }, 'other')), here.context());
     await admin('POST', `${parent}/environments/development/on`);
     await flag.up(input, here.context());
     await new FlagChange(input, here.context()).assertUnchanged();
