@@ -278,7 +278,7 @@ describe('flag', () => {
     await expect(flag.up(input, here.context())).rejects.toMatchObject(unseen);
     expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
     // Taking exposure away needs nobody's leave, nor does a stage, where the row decides.
-    for (const less of [{ enabled: false }, { percent: 5 }, { variant: { name: 'dual-write', percent: 100 } }]) {
+    for (const less of [{ percent: 5 }, { variant: { name: 'dual-write', percent: 100 } }, { enabled: false }]) {
       await flag.up(inputOf(here.run, stepOf(name, less, 'other')), here.context());
     }
     await flag.down(inputOf(here.run, stepOf(name, { enabled: false }, 'other')), here.context());
