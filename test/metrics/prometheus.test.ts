@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createMetrics } from '../../src/activities/metrics.ts';
-import { nextWindow } from '../../src/adapters/metrics/metric-window.ts';
+import { type MetricMemory, nextWindow } from '../../src/adapters/metrics/metric-window.ts';
 import { queryPrometheus } from '../../src/adapters/metrics/prometheus-query.ts';
 import type { Metric } from '../../src/plan/index.ts';
 import { findPrometheus, type Sample, startPrometheus, type TestPrometheus } from '../harness/prometheus.ts';
@@ -68,39 +70,49 @@ test('windows: a process that restarts, one without an error yet, and a path tha
   expect(await read(nobody)).toEqual({ kind: 'none', reason: '`total`: Prometheus has no series for it' });
 });
 
-test('counters: what they grow by between two looks, through a reset', async () => {
-  const counters = {
-    prometheus: { bad: 'sum(jobs_failed_total{path="$path"})', total: 'sum(jobs_total{path="$path"})' },
-  };
+test('counters: each process by itself, through its restart and its first error', async () => {
+  const counters = { prometheus: { bad: "jobs_failed_total{path='$path'}", total: "jobs_total{path='$path'}" } };
   const at = now() - 40;
-  const look = async (after: number, total: number, bad: number) => {
-    const labels = { path: 'new' };
-    await server().store([
-      { name: 'jobs_total', labels, at: at + after, value: total },
-      { name: 'jobs_failed_total', labels, at: at + after, value: bad },
-    ]);
+  const look = async (after: number, counts: Record<string, [total: number, bad: number | null]>) => {
+    for (const [pod, [total, bad]] of Object.entries(counts)) {
+      const sample = { labels: { path: 'new', pod }, at: at + after };
+      await server().store([
+        { ...sample, name: 'jobs_total', value: total },
+        ...(bad === null ? [] : [{ ...sample, name: 'jobs_failed_total', value: bad }]),
+      ]);
+    }
     return read(counters);
   };
-  const first = nextWindow(null, await look(0, 1000, 10), 60_000);
-  const second = nextWindow(first.memory, await look(15, 1100, 12), 60_000);
-  const third = nextWindow(second.memory, await look(30, 40, 3), 60_000);
-  expect([first.window, second.window, third.window]).toEqual([null, { total: 100, bad: 2 }, { total: 40, bad: 3 }]);
+  let memory: MetricMemory | null = null;
+  const windowOf = async (...of: Parameters<typeof look>) => {
+    const outcome = nextWindow(memory, await look(...of), 60_000);
+    ({ memory } = outcome);
+    return outcome.window;
+  };
+  expect(await windowOf(0, { a: [1000, 10], b: [5000, null] })).toBeNull();
+  expect(await windowOf(10, { a: [1100, 12], b: [5050, 1] })).toEqual({ total: 150, bad: 3 });
+  // a restarts, and c is new: it may have counted for days before anybody scraped it.
+  expect(await windowOf(20, { a: [40, 3], b: [5060, 1], c: [90_000, 900] })).toEqual({ total: 50, bad: 3 });
+  expect(await windowOf(30, { a: [50, 3], b: [5060, 1], c: [90_001, 901] })).toEqual({ total: 11, bad: 1 });
+  const mixedUp = { prometheus: { bad: counters.prometheus.total, total: counters.prometheus.bad } };
+  expect(await read(mixedUp)).toEqual({ kind: 'none', reason: expect.stringContaining('more bad ones') });
+  expect(await read(counters, 'old')).toEqual({ kind: 'none', reason: '`total`: Prometheus has no series for it' });
 });
 
 test('the share of requests over an SLO, from the buckets of a histogram', async () => {
-  const buckets = (le: string, by: number) => scraped('read_seconds_bucket', { path: 'new', le }, steps(100, by, 9));
+  const buckets = (le: string, by: number) => scraped('answer_seconds_bucket', { path: 'new', le }, steps(100, by, 9));
   await server().store([
     ...buckets('0.1', 6),
     ...buckets('0.3', 9),
     ...buckets('+Inf', 10),
-    ...scraped('read_seconds_count', { path: 'new' }, steps(100, 10, 9)),
+    ...scraped('answer_seconds_count', { path: 'new' }, steps(100, 10, 9)),
   ]);
   const reading = await read({
     prometheus: {
       bad:
-        "sum(increase(read_seconds_count{path='$path'}[${interval}s])) - " +
-        "sum(increase(read_seconds_bucket{path='$path',le='0.3'}[${interval}s]))",
-      total: "sum(increase(read_seconds_count{path='$path'}[${interval}s]))",
+        "sum(increase(answer_seconds_count{path='$path'}[${interval}s])) - " +
+        "sum(increase(answer_seconds_bucket{path='$path',le='0.3'}[${interval}s]))",
+      total: "sum(increase(answer_seconds_count{path='$path'}[${interval}s]))",
     },
   });
   if (reading.kind !== 'window') throw new Error('no window');
@@ -149,5 +161,32 @@ test('refusals: a mistake is the plan’s, what depends on the data is asked aga
     code: 'MetricsUnreachable',
     retry: true,
     message: expect.stringContaining('422, execution'),
+  });
+});
+
+test('Prometheus takes every query of docs/metrics.md, and those by instance pair what an instance counts', async () => {
+  const at = now();
+  const labels = { path: 'new', instance: 'a:1' };
+  await server().store([
+    { name: 'read_seconds_count', labels, at, value: 100 },
+    { name: 'read_seconds_bucket', labels: { ...labels, le: '0.3' }, at, value: 90 },
+    { name: 'http_requests_total', labels: { ...labels, status: '200' }, at, value: 95 },
+    { name: 'http_requests_total', labels: { ...labels, status: '500' }, at, value: 5 },
+  ]);
+  const parts: Record<string, unknown> = {};
+  for (const [, text] of readFileSync('docs/metrics.md', 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)) {
+    for (const { analysis } of parse(text ?? '') as { analysis: { metrics: Metric[] } }[]) {
+      for (const { name, prometheus: source, max } of analysis.metrics) {
+        if (source === undefined) continue;
+        const reading = await read({ prometheus: source, max });
+        parts[name] = reading.kind === 'counter' ? Object.values(reading.parts) : reading.kind;
+      }
+    }
+  }
+  expect(parts).toMatchObject({
+    'over 300 ms': [{ total: 100, bad: 10 }],
+    'errors by status': [{ total: 100, bad: 5 }],
+    'errors in windows': 'window',
+    'replicas of the queue': 'none',
   });
 });

@@ -2,7 +2,8 @@ import { SwitchbackError } from '../../messages/index.ts';
 import type { Metric } from '../../plan/index.ts';
 import { addressOf, get } from './http-request.ts';
 import { atPointer } from './json-pointer.ts';
-import { queryPrometheus } from './prometheus-query.ts';
+import type { CounterPart, MetricReading } from './metric-window.ts';
+import { queryPrometheus, queryPrometheusSeries, type SeriesAnswer } from './prometheus-query.ts';
 
 /** The numbers of one look: of a ratio both; a metric that is one number has it in `total`. */
 export interface Numbers {
@@ -28,6 +29,20 @@ function numberOf(value: unknown): number | null {
   return Number.isFinite(number) ? number : null;
 }
 
+/** Two queries that are a moment apart, and extrapolation, can make a little more bad ones than there are in all. */
+const EXCESS_SHARE_MAX = 0.05;
+const EXCESS_MAX = 1;
+
+/** Why two numbers can't be counts of all and of bad ones; null where they can. */
+export function countsFault({ total, bad }: { total: number; bad: number }): string | null {
+  if (total < 0 || bad < 0) return `a count is negative: ${bad} bad of ${total}`;
+  return bad - total > Math.max(EXCESS_MAX, total * EXCESS_SHARE_MAX)
+    ? `there are more bad ones than ones in all: ${bad} of ${total}; look at the queries`
+    : null;
+}
+
+const NO_BAD_SERIES = 'no series for `bad`, which counts as 0';
+
 export async function prometheusNumbers(
   baseUrl: string | null,
   source: NonNullable<Metric['prometheus']>,
@@ -47,13 +62,51 @@ export async function prometheusNumbers(
   const bad = await queryPrometheus(baseUrl, { query: fill(source.bad), time: all.at }, signal);
   if (bad.kind === 'unusable') return { reason: `\`bad\`: ${bad.reason}` };
   // A series begins with its first event: where requests are counted and errors have no series, there were none.
-  if (bad.kind === 'empty')
-    return { ...found, bad: 0, note: joined(found.note, 'no series for `bad`, which counts as 0') };
+  if (bad.kind === 'empty') return { ...found, bad: 0, note: joined(found.note, NO_BAD_SERIES) };
   const badOnes = numberOf(bad.value);
   return badOnes === null
     ? { reason: `\`bad\` gives ${bad.value.slice(0, 20)}, which is no number to count with` }
     : { ...found, bad: badOnes };
 }
+
+/**
+ * Counters of Prometheus, each series by itself, so that one process that restarts resets nothing but its own: a sum over
+ * processes that falls says nothing of how much was counted since. `bad` and `total` of one process are paired by their
+ * labels; a series that is new is counted from its second look on, since nobody knows when it began.
+ */
+export async function prometheusCounters(
+  baseUrl: string | null,
+  source: { bad: string; total: string },
+  fill: Fill,
+  signal: AbortSignal,
+): Promise<MetricReading> {
+  const none = (reason: string): MetricReading => ({ kind: 'none', reason });
+  const all = await queryPrometheusSeries(baseUrl, { query: fill(source.total) }, signal);
+  if (all.kind === 'unusable') return none(`\`total\`: ${all.reason}`);
+  if (all.kind === 'empty') return none('`total`: Prometheus has no series for it');
+  const bad = await queryPrometheusSeries(baseUrl, { query: fill(source.bad), time: all.at }, signal);
+  if (bad.kind === 'unusable') return none(`\`bad\`: ${bad.reason}`);
+  const parts: Record<string, CounterPart> = {};
+  const sums = { total: 0, bad: 0 };
+  for (const [counts, answer] of [
+    ['total', all],
+    ['bad', bad],
+  ] as const) {
+    for (const [labels, value] of samplesOf(answer)) {
+      const number = numberOf(value);
+      if (number === null) return none(`\`${counts}\` gives ${value.slice(0, 20)}, which is no number to count with`);
+      sums[counts] += number;
+      parts[labels] = { ...(parts[labels] ?? { total: 0, bad: 0 }), [counts]: number, beganAt: 0 };
+    }
+  }
+  const fault = countsFault(sums);
+  if (fault !== null) return none(fault);
+  const note = joined(all.note, bad.kind === 'empty' ? NO_BAD_SERIES : null);
+  return { kind: 'counter', at: Math.round(all.at * 1000), note, parts };
+}
+
+const samplesOf = (answer: SeriesAnswer): Iterable<[string, string]> =>
+  answer.kind === 'series' ? answer.samples : [];
 
 export async function sqlNumbers(
   query: Query,

@@ -74,7 +74,7 @@ describe('counters', () => {
         counter(11 * MINUTE, ['', null, 30, 2]),
         counter(12 * MINUTE, ['', null, 40, 1]),
       ]),
-    ).toEqual(['counters need a second look', [50, 1], 'away', [800, 10], [30, 2], [40, 1]]);
+    ).toEqual(['counters need a second look', [50, 1], 'away', [800, 10], [30, 2], [10, 1]]);
   });
 
   test('of several processes reset one by one: who ends takes nothing away, who begins adds what it has', () => {

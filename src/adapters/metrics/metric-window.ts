@@ -93,8 +93,8 @@ const countsOf = (parts: Readonly<Record<string, CounterPart>>): Record<string, 
   Object.fromEntries(Object.entries(parts).map(([name, { total, bad }]) => [name, { total, bad }]));
 
 /**
- * By how much counters have grown, each by itself, so that a process that restarts resets nothing but its own. One that
- * went down began again and counts from 0. A part that is new counts from 0 too, unless it is older than the look
+ * By how much counters have grown, each by itself, so that a process that restarts resets nothing but its own. One whose
+ * total went down began again and counts from 0; bad ones that alone went down do so by themselves. A part that is new counts from 0 too, unless it is older than the look
  * before: then what it counted until now can't be placed in time.
  */
 function grown(
@@ -106,9 +106,9 @@ function grown(
   for (const [name, part] of Object.entries(now)) {
     const last = before[name];
     if (last === undefined && part.beganAt !== null && part.beganAt < beforeAt) continue;
-    const goesOn = last !== undefined && part.total >= last.total && part.bad >= last.bad;
+    const goesOn = last !== undefined && part.total >= last.total;
     sum.total += part.total - (goesOn ? last.total : 0);
-    sum.bad += part.bad - (goesOn ? last.bad : 0);
+    sum.bad += part.bad - (goesOn && part.bad >= last.bad ? last.bad : 0);
   }
   return sum;
 }

@@ -1,7 +1,14 @@
 import { SwitchbackError } from '../../messages/index.ts';
 import { fillMetricWords, type Metric, metricForm, type MetricPath, metricTexts, namesWord } from '../../plan/index.ts';
 import { atPointer } from './json-pointer.ts';
-import { httpNumbers, type Numbers, prometheusNumbers, sqlNumbers } from './metric-numbers.ts';
+import {
+  countsFault,
+  httpNumbers,
+  type Numbers,
+  prometheusCounters,
+  prometheusNumbers,
+  sqlNumbers,
+} from './metric-numbers.ts';
 import type { CounterPart, MetricReading } from './metric-window.ts';
 
 export type { MetricReading } from './metric-window.ts';
@@ -56,10 +63,13 @@ export class Metrics {
         pointers: SWITCH_COUNTS[metric.switch.count](look.path),
       });
     }
-    const found = await this.#numbers(metric, (text) => fillMetricWords(text, look), signal);
+    const fill = (text: string): string => fillMetricWords(text, look);
+    const isWindow = metricTexts(metric).some(({ text }) => namesWord(text, 'interval'));
+    if (typeof metric.prometheus === 'object' && !isWindow)
+      return prometheusCounters(this.#ports.prometheusUrl, metric.prometheus, fill, signal);
+    const found = await this.#numbers(metric, fill, signal);
     if ('reason' in found) return { kind: 'none', reason: found.reason };
     if (metricForm(metric) === 'limit') return { kind: 'value', value: found.total, at: found.at, note: found.note };
-    const isWindow = metricTexts(metric).some(({ text }) => namesWord(text, 'interval'));
     return countsReading(found, isWindow);
   }
 
@@ -75,17 +85,9 @@ export class Metrics {
   }
 }
 
-/** Two queries that are a moment apart, and extrapolation, can make a little more bad ones than there are in all. */
-const EXCESS_SHARE_MAX = 0.05;
-const EXCESS_MAX = 1;
-
 function countsReading({ total, bad, at, note }: Numbers, isWindow: boolean): MetricReading {
-  if (total < 0 || bad < 0) return { kind: 'none', reason: `a count is negative: ${bad} bad of ${total}` };
-  if (bad - total > Math.max(EXCESS_MAX, total * EXCESS_SHARE_MAX))
-    return {
-      kind: 'none',
-      reason: `there are more bad ones than ones in all: ${bad} of ${total}; look at the queries`,
-    };
+  const fault = countsFault({ total, bad });
+  if (fault !== null) return { kind: 'none', reason: fault };
   const counts = { total, bad: Math.min(bad, total) };
   if (isWindow) return { kind: 'window', at, note, ...counts };
   return { kind: 'counter', at, note, parts: { '': { ...counts, beganAt: null } } };

@@ -3,11 +3,12 @@ import { SwitchbackError } from '../../messages/index.ts';
 import { get, unreachable } from './http-request.ts';
 
 const sample = z.tuple([z.number(), z.string()]);
+const series = z.object({ metric: z.record(z.string(), z.string()).default({}), value: sample.optional() });
 const answer = z.union([
   z.object({
     status: z.literal('success'),
     data: z.union([
-      z.object({ resultType: z.literal('vector'), result: z.array(z.object({ value: sample.optional() })) }),
+      z.object({ resultType: z.literal('vector'), result: z.array(series) }),
       z.object({ resultType: z.enum(['scalar', 'string']), result: sample }),
       z.object({ resultType: z.literal('matrix'), result: z.array(z.unknown()) }),
     ]),
@@ -23,6 +24,13 @@ export type PrometheusAnswer =
   | { kind: 'empty' }
   | { kind: 'unusable'; reason: string };
 
+/** The same for a query that may give several series: the samples by the labels of their series. */
+export type SeriesAnswer =
+  | { kind: 'series'; at: number; samples: ReadonlyMap<string, string>; note: string | null }
+  | Exclude<PrometheusAnswer, { kind: 'sample' }>;
+
+/** Each is remembered from look to look. */
+const SERIES_MAX = 500;
 /** Prometheus gives up a little before we do, so that it can say why. */
 const EVALUATION_MAX = '9s';
 /**
@@ -47,18 +55,34 @@ export async function queryPrometheus(
   { query, time }: { query: string; time?: number },
   signal: AbortSignal,
 ): Promise<PrometheusAnswer> {
-  const beganAt = Date.now() / 1000;
-  const found = await ask(baseUrl, { query, time }, signal);
-  if (found.kind !== 'sample') return found;
+  const found = await queryPrometheusSeries(baseUrl, { query, ...(time !== undefined && { time }) }, signal);
+  if (found.kind !== 'series') return found;
+  const { at, note, samples } = found;
+  const [value] = samples.values();
+  if (value === undefined) return { kind: 'empty' };
+  if (samples.size > 1) return unusable(`the query gives ${samples.size} series; aggregate it to one, with sum() say`);
   if (SELECTOR.test(query)) {
-    const seen = await ask(baseUrl, { query: `timestamp(${query})`, time: found.at }, signal);
-    const ageS = seen.kind === 'sample' ? found.at - Number(seen.value) : Number.POSITIVE_INFINITY;
+    const seen = await ask(baseUrl, { query: `timestamp(${query})`, time: at }, signal);
+    const [timestamp] = seen.kind === 'series' ? seen.samples.values() : [];
+    const ageS = timestamp === undefined ? Number.POSITIVE_INFINITY : at - Number(timestamp);
     if (ageS > SAMPLE_AGE_MAX_S) {
       const age = Number.isFinite(ageS) ? `${Math.round(ageS)} s old` : 'gone';
-      return { kind: 'unusable', reason: `the last sample is ${age}: its target is not scraped any more` };
+      return unusable(`the last sample is ${age}: its target is not scraped any more`);
     }
   }
-  return time === undefined ? { ...found, note: skewNote(found.at, beganAt, Date.now() / 1000) } : found;
+  return { kind: 'sample', value, at, note };
+}
+
+/** As `queryPrometheus`, for queries whose series are told apart by their labels. */
+export async function queryPrometheusSeries(
+  baseUrl: string | null,
+  { query, time }: { query: string; time?: number },
+  signal: AbortSignal,
+): Promise<SeriesAnswer> {
+  const beganAt = Date.now() / 1000;
+  const found = await ask(baseUrl, { query, time }, signal);
+  if (found.kind !== 'series' || time !== undefined) return found;
+  return { ...found, note: skewNote(found.at, beganAt, Date.now() / 1000) };
 }
 
 function skewNote(at: number, beganAt: number, endedAt: number): string | null {
@@ -71,7 +95,7 @@ async function ask(
   baseUrl: string | null,
   { query, time }: { query: string; time: number | undefined },
   signal: AbortSignal,
-): Promise<PrometheusAnswer> {
+): Promise<SeriesAnswer> {
   const url = queryUrl(baseUrl);
   url.searchParams.set('query', query);
   if (time !== undefined) url.searchParams.set('time', String(time));
@@ -84,21 +108,33 @@ async function ask(
   // Warnings are about data: a store that didn't answer, histograms that were left out. Hints (`infos`) are not.
   if (warnings.length > 0) return unusable(`Prometheus warns: ${warnings.join('; ').slice(0, 300)}`);
   if (data.resultType === 'matrix') return unusable('the query gives a range; write one that gives a single sample');
-  if (data.resultType !== 'vector') return sampleOf(data.result);
-  const [first, second] = data.result;
-  if (first === undefined) return { kind: 'empty' };
-  if (second !== undefined)
-    return unusable(`the query gives ${data.result.length} series; aggregate it to one, with sum() say`);
-  if (first.value === undefined) return unusable('the series is a histogram; write a query that gives a number');
-  return sampleOf(first.value);
+  return data.resultType === 'vector' ? samplesOf(data.result) : samplesOf([{ metric: {}, value: data.result }]);
 }
 
-const unusable = (reason: string): PrometheusAnswer => ({ kind: 'unusable', reason });
+const unusable = (reason: string): { kind: 'unusable'; reason: string } => ({ kind: 'unusable', reason });
 
-const sampleOf = ([at, value]: readonly [number, string]): PrometheusAnswer =>
-  value === 'NaN'
-    ? unusable('the query gives NaN: there was nothing to measure')
-    : { kind: 'sample', value, at, note: null };
+function samplesOf(vector: readonly z.output<typeof series>[]): SeriesAnswer {
+  if (vector.length === 0) return { kind: 'empty' };
+  if (vector.length > SERIES_MAX) return unusable(`the query gives ${vector.length} series; aggregate it to fewer`);
+  const samples = new Map<string, string>();
+  let at = 0;
+  for (const { metric, value: sampled } of vector) {
+    if (sampled === undefined) return unusable('the series is a histogram; write a query that gives a number');
+    const [time, value] = sampled;
+    if (value === 'NaN') return unusable('the query gives NaN: there was nothing to measure');
+    at = time;
+    samples.set(labelsText(metric), value);
+  }
+  return { kind: 'series', at, samples, note: null };
+}
+
+/** The labels of a series without its name, so that what one process counts in two metrics belongs together. */
+const labelsText = (metric: Readonly<Record<string, string>>): string =>
+  JSON.stringify(
+    Object.entries(metric)
+      .filter(([label]) => label !== '__name__')
+      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  );
 
 function queryUrl(baseUrl: string | null): URL {
   if (baseUrl === null) {
