@@ -133,7 +133,10 @@ describe('at the traffic that there is now', () => {
 
   test('a bake that is too short says how long it would have to be', () => {
     expect(short({})).toEqual([
-      'ramp, stop 1 (5 %): bakes 15 m, needs about 3.3 h to show evidence 20 that a good path is under margin 1.5; until then it waits, up to its `deadline` (at 1,200 requests a minute with 1 % bad (metric errors))',
+      'ramp, stop 1 (5 %): bakes 15 m, needs about 3.3 h to show that a path as good as the old one is under margin 1.5; 15 m after its bake a person decides (at 1,200 requests a minute with 1 % bad (metric errors))',
+    ]);
+    expect(short({ requestsPerMinute: 10_000 })).toEqual([
+      'ramp, stop 1 (5 %): bakes 15 m, needs about 24 m to show that a path as good as the old one is under margin 1.5; it waits for that (at 10,000 requests a minute with 1 % bad (metric errors))',
     ]);
     expect(short({ margin: null })).toEqual([
       'ramp, stop 1 (5 %): bakes 15 m, needs about 59 m to see a doubled error rate; without a `margin` it passes before (at 1,200 requests a minute with 1 % bad (metric errors))',

@@ -1,8 +1,8 @@
-import { PASS_AT } from '../analysis/gate-pass.ts';
 import { requestsToPass, requestsToSee } from '../analysis/gate-plan.ts';
 import { aboutWords, countWords, rateWords, timeWords } from '../analysis/gate-words.ts';
 import type { StopNeeds } from '../messages/index.ts';
 import { durationMs, metricForm, type Plan, type StepOf } from '../plan/index.ts';
+import { gateDeadlineMs } from './gate-deadline.ts';
 import { placedSteps } from './live-look.ts';
 
 type Rollout = StepOf<'rollout'>;
@@ -24,6 +24,8 @@ export interface Comparison {
   minSamples: number;
   /** The margins of the metrics, each once. */
   margins: readonly number[];
+  /** How long after a bake it may look for evidence. */
+  deadlineMs: (bakeMs: number) => number;
 }
 
 /** What the gates of a step compare; null where it has no metric that counts on both paths. */
@@ -36,6 +38,7 @@ export function comparisonOf(analysis: Analysis | undefined): Comparison | null 
     metrics: ratios.length,
     minSamples: analysis.minSamples,
     margins: [...new Set(margins)].toSorted((a, b) => a - b),
+    deadlineMs: (bakeMs) => gateDeadlineMs(analysis, bakeMs),
   };
 }
 
@@ -153,7 +156,7 @@ export interface LiveTraffic {
 /** What is too short about the bakes of a step at the traffic that there is now; one sentence a stop and metric. */
 export function shortBakes(step: Rollout, comparison: Comparison, traffic: LiveTraffic): string[] {
   const { rate, requestsPerMinute, margin, metric } = traffic;
-  const { alpha, metrics } = comparison;
+  const { alpha, metrics, deadlineMs } = comparison;
   const now = `at ${aboutWords(requestsPerMinute)} requests a minute with ${rateWords(rate)} bad (metric ${metric})`;
   return step.ramp.flatMap((stop, index) => {
     const share = exposureAt(stop);
@@ -168,10 +171,13 @@ export function shortBakes(step: Rollout, comparison: Comparison, traffic: LiveT
     if (needMs <= bakeMs) return [];
     const place = `${step.id}, stop ${index + 1} (${stopWords(stop)})`;
     const need = needMs === Number.POSITIVE_INFINITY ? 'for ever' : `about ${timeWords(needMs)}`;
+    const waitMs = deadlineMs(bakeMs);
+    const then =
+      needMs <= bakeMs + waitMs ? 'it waits for that' : `${timeWords(waitMs)} after its bake a person decides`;
     const what =
       margin === null
         ? `${need} to see a doubled error rate; without a \`margin\` it passes before`
-        : `${need} to show evidence ${PASS_AT} that a good path is under margin ${margin}; until then it waits, up to its \`deadline\``;
+        : `${need} to show that a path as good as the old one is under margin ${margin}; ${then}`;
     return [`${place}: bakes ${timeWords(bakeMs)}, needs ${what} (${now})`];
   });
 }

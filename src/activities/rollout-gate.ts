@@ -6,6 +6,7 @@ import { SwitchbackError } from '../messages/index.ts';
 import { durationMs, metricForm, type StepOf } from '../plan/index.ts';
 import type { EffectContext } from './effect.ts';
 import type { FlagChange } from './flag-change.ts';
+import { gateDeadlineMs } from './gate-deadline.ts';
 import { type Memories, type Reading, readMetrics, sourceOf } from './gate-readings.ts';
 import { gateWords } from './gate-words.ts';
 
@@ -39,7 +40,6 @@ export interface Judged {
 /** A look that comes later than this many intervals looks back no further. */
 const CATCH_UP_INTERVALS_MAX = 10;
 const SILENT_LOOKS_MAX = 3;
-const DEADLINE_INTERVALS_MIN = 10;
 const MEASURABLE_MS = 1_000;
 
 /**
@@ -161,7 +161,7 @@ export class Gate {
       metrics: readings.map((reading) => this.#judged(stop, reading)),
       bakedMs: proven.bakedMs,
       bakeMs: stop.bakeMs,
-      deadlinePassed: proven.waitedMs >= this.#deadlineMs(stop),
+      deadlinePassed: proven.waitedMs >= gateDeadlineMs(this.#analysis, stop.bakeMs),
       exposed: stop.exposed,
     });
   }
@@ -182,11 +182,6 @@ export class Gate {
       critical,
       silent,
     };
-  }
-
-  #deadlineMs({ bakeMs }: GateStop): number {
-    const { deadline } = this.#analysis;
-    return deadline === undefined ? Math.max(bakeMs, DEADLINE_INTERVALS_MIN * this.intervalMs) : durationMs(deadline);
   }
 
   #countSilence(seen: boolean, readings: readonly Reading[]): void {

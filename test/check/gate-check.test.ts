@@ -1,11 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Deps } from '../../src/activities/deps.ts';
-import { lookAtGates } from '../../src/activities/gate-check.ts';
-import type { LiveView } from '../../src/activities/live-look.ts';
+import { createLiveCheck } from '../../src/activities/live-check.ts';
 import { createMetrics } from '../../src/activities/metrics.ts';
 import { Database, Databases } from '../../src/adapters/postgres/database.ts';
 import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
-import { planSchema } from '../../src/plan/index.ts';
 import { planOf } from '../harness/engine.ts';
 import { type FreshDatabase, freshDatabase } from '../harness/servers.ts';
 
@@ -42,25 +40,24 @@ async function notes(metrics: object[], interval = '1m'): Promise<string[]> {
     { percent: 100, bake: '24h' },
   ];
   const steps = [{ id: 'ramp', uses: 'rollout', flag: 'reads', ramp, analysis: { interval, metrics } }];
-  const plan = planSchema.parse(planOf('gates', [{ name: 'one', steps: steps as never }]));
-  const found = { digest: '', problems: [], notes: [] as string[], databases: [], findings: [], schemas: {} };
-  const view: LiveView = { plan, claims: [], found, databases: new Map(), beforeSteps: new Map() };
+  const plan = planOf('gates', [{ name: 'one', steps: steps as never }]);
+  const home = new HomeLedger(app);
+  const metricsOf = createMetrics({ databases, home, prometheusUrl: null });
+  const deps = { databases, home, unleash: null, approvers: {}, metrics: metricsOf } as Partial<Deps> as Deps;
   try {
-    const home = new HomeLedger(app);
-    const deps = { metrics: createMetrics({ databases, home, prometheusUrl: null }) } as Partial<Deps> as Deps;
-    await lookAtGates(deps, view);
+    const { problems, notes: all } = await createLiveCheck(deps).checkLive({ plan });
+    expect(problems).toEqual([expect.stringContaining('`unleash:`')]);
+    return all.filter((note) => note.startsWith('ramp'));
   } finally {
     await databases.close();
   }
-  expect(found.problems).toEqual([]);
-  return found.notes;
 }
 
 test('bakes that are too short for the traffic that there is now are told, each with how long it would have to be', async () => {
   // As far back as the rows may be by now: a quarter of an hour, in which 80 came a minute.
   expect(await notes([errors], '15m')).toEqual([
     expect.stringMatching(
-      /^ramp, stop 1 \(5 %\): bakes 15 m, needs about 2\.1 d .* \(at 80 requests a minute with 1 % bad \(metric errors\)\)$/,
+      /^ramp, stop 1 \(5 %\): bakes 15 m, needs about 2\.1 d .* 2\.5 h after its bake a person decides \(at 80 requests a minute with 1 % bad \(metric errors\)\)$/,
     ),
     expect.stringMatching(/^ramp, stop 2 \(25 %\): bakes 2 h, needs about 14 h /),
   ]);
@@ -75,13 +72,13 @@ test('a source that has nothing to say, or can’t be read, is noted and keeps n
   const broken = {
     ...errors,
     name: 'broken',
-    sql: { ...errors.sql, total: 'select count(*) from public.no_such_table' },
+    sql: { ...errors.sql, total: counted('').replace('calls', 'no_such_table') },
   };
   const nowhere = {
     ...errors,
     name: 'nowhere',
     sql: undefined,
-    http: { url: 'http://127.0.0.1:1/', bad: '/bad', total: '/total' },
+    http: { url: 'http://127.0.0.1:1/', bad: '/$path/bad', total: '/$path/total' },
   };
   const said = await notes([silent, broken, nowhere], '15m');
   expect(said).toHaveLength(3);

@@ -213,3 +213,42 @@ test('--offline says so, and has only the file’s problems as SARIF; stdout is 
   expect([both.code, both.stdout]).toEqual([2, '']);
   expect(both.stderr).toContain('UsageInvalid');
 });
+
+test('what the gates of a rollout need is told from the file alone, as text and as JSON', async () => {
+  const folder = testFolder();
+  writeFile(
+    folder,
+    'plan.yaml',
+    `apiVersion: switchback/v1
+kind: Migration
+metadata: {name: gates, version: 1, owner: team-test}
+spec:
+  summary: a rollout under a gate
+  risk: low
+  flags: {reads: {environment: development}}
+  phases:
+    - name: rollout
+      steps:
+        - id: ramp
+          uses: rollout
+          flag: reads
+          ramp: [{percent: 5, bake: 15m}, {percent: 100}]
+          analysis:
+            metrics:
+              - {name: errors, prometheus: {bad: "failed{path='$path'}", total: "calls{path='$path'}"}, margin: 1.5}
+`,
+  );
+  const [text, json] = await Promise.all(
+    [[], ['--json']].map((more) => runCli(['check', 'plan.yaml', '--offline', ...more], { cwd: folder })),
+  );
+  expect(text?.stdout).toContain(
+    '  rollout/ramp, stop 1: 5 %, bakes 15m\n    a doubled error rate shows by 743 bad requests',
+  );
+  expect(JSON.parse(json?.stdout ?? '')).toMatchObject({
+    bakes: [
+      { step: 'ramp', stop: 1, share: 0.05, seeBad: 743, pass: [{ margin: 1.5, bad: 2338 }] },
+      { step: 'ramp', stop: 2, share: null, seeBad: null, pass: [] },
+    ],
+  });
+  expect([text?.code, json?.code]).toEqual([0, 0]);
+});
