@@ -7,8 +7,11 @@ import { withLedgers } from '../../src/cli/report-facts.ts';
 import { reportHtml } from '../../src/report/report-html.ts';
 import { reportMarkdown } from '../../src/report/report-markdown.ts';
 import { type Engine, planOf, startEngine, untilStatus } from '../harness/engine.ts';
+import { SECRETS, startReceiver, status as answers } from '../notify/receiver.ts';
 
 const CANARY = 'pii-canary';
+/** In the addresses of webhooks, which are told to nobody. */
+const ADDRESS_CANARY = 'hook-canary';
 const on = { database: 'app', onFailure: 'hold' } as const;
 
 /** A secret value in keys and columns of each table, and something that brings each step to quote it. */
@@ -42,7 +45,8 @@ async function everythingTold(engine: Engine, name: string): Promise<string> {
   const kept = await home.query(
     `SELECT json_agg(t)::text AS kept FROM (
        SELECT to_json(m) AS row FROM switchback.migrations m UNION ALL SELECT to_json(f) FROM switchback.failures f
-       UNION ALL SELECT to_json(p) FROM switchback.progress p UNION ALL SELECT to_json(a) FROM switchback.audit a) t`,
+       UNION ALL SELECT to_json(p) FROM switchback.progress p UNION ALL SELECT to_json(a) FROM switchback.audit a
+       UNION ALL SELECT to_json(n) FROM switchback.notifications n) t`,
   );
   await home.close();
   return [
@@ -61,7 +65,16 @@ test('no value of a labelled table is in an error, log, heartbeat, status, histo
 }, async () => {
   const lines: string[] = [];
   const sink = new Writable({ write: (line: Buffer, _encoding, done) => (lines.push(line.toString()), done()) });
+  const receiver = await startReceiver(`/${ADDRESS_CANARY}`);
+  const events = ['held', 'rolled-back'] as const;
+  const hook = { webhook: receiver.url, events, secrets: [SECRETS[0]], services: null };
+  const shut = await startReceiver(`/shut?token=${ADDRESS_CANARY}`);
+  shut.answer = answers(410);
   const engine = await startEngine({
+    notifications: [
+      { ...hook, name: 'ops' },
+      { ...hook, name: 'shut', webhook: shut.url },
+    ],
     databases: ['app'],
     labels: { app: { casts: ['pii'], raises: ['pii'], differs: ['pii'] } },
     log: pino({ level: 'debug' }, sink),
@@ -110,7 +123,18 @@ test('no value of a labelled table is in an error, log, heartbeat, status, histo
   expect(told).not.toContain(salts?.['salt']);
   await handle.abort({ by: 'ana@example.com', comment: 'enough' });
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
-  const all = [told, await everythingTold(engine, name), ...lines].join('\n');
+  const last = await receiver.event(({ data }) => data.event === 'rolled-back');
+  const sent = receiver.received.map(({ body }) => body);
+  expect(sent.join('\n')).toContain('30 of 30 rows differ');
+  const delivery = engine.client.workflow.getHandle(`notification/${last.id}/shut`);
+  await expect(delivery.result()).rejects.toMatchObject({ cause: { type: 'WebhookFailed' } });
+  const all = [
+    ...[told, await everythingTold(engine, name), ...sent, ...lines],
+    ...[textsOf(await delivery.fetchHistory()), textsOf((await delivery.describe()).raw)],
+  ].join('\n');
+  expect(all).toContain('a notification was given up');
+  expect(all).not.toContain(ADDRESS_CANARY);
+  expect(all).not.toContain(SECRETS[0].slice('whsec_'.length));
   expect(lines.join('')).toContain('activity failed');
   expect(all.slice(Math.max(0, all.indexOf(CANARY) - 300), all.indexOf(CANARY) + 200)).not.toContain(CANARY);
   // In the database that they came from, the words are as Postgres said them.
