@@ -21,7 +21,7 @@ export const WAYS: readonly Way[] = ['up', 'back'];
 export const databaseOf = ({ name }: Playbook, way: Way): string => `${name}-${way}`;
 
 const APPROVER = 'ana@example.com';
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 1_000;
 /** Requests of new clients that are served at the last moment before a run is taken back. */
 const LAST_REQUESTS = 15;
 
