@@ -67,6 +67,12 @@ export class Exposure {
   /** Brings the path to `target`, through the stages in between where the step has been there before. */
   async reach(target: Target, on: OnTheWay = {}): Promise<string | null> {
     if ('percent' in target) {
+      // Whom the flag lets in reads the new side: it must have all writes.
+      if (target.percent > 0 && (await this.path.row()) !== null)
+        await repaired(this.#context, this.path.place, {
+          lacking: 'new',
+          ...(on.meanwhile && { meanwhile: on.meanwhile }),
+        });
       await this.expose(target.percent, on);
       return this.acknowledged(on);
     }

@@ -14,6 +14,7 @@ import { lookAtSchemas } from './live-check-schemas.ts';
 import { type LiveView, type Look, noting, placedSteps } from './live-look.ts';
 import { hidingCheck } from './masking.ts';
 import { asFailure } from './run-effect.ts';
+import { lookAtStages } from './stage-check.ts';
 import { lookAtTableSyncs } from './table-sync-check.ts';
 import { lookAtThrottles } from './throttle-check.ts';
 
@@ -28,6 +29,7 @@ const LOOKS: readonly Look[] = [
   lookAtSchemas,
   lookAtApprovers,
   lookAtFlags,
+  lookAtStages,
   lookAtThrottles,
   lookAtGates,
 ];

@@ -10,19 +10,23 @@ const CLASSES_NAMED_MAX = 5;
 const REPAIRED_WITHIN_MS = 300_000;
 
 /**
- * Waits until no key of the path lacks a write on one side. A stage is only left so: at the next one the side that lacks
+ * Waits until no key of the path lacks a write on one side (or on the one that is named). A stage is only left so: at the next one the side that lacks
  * it may be the one that answers. Services repair; here the drain is ordered and watched. Throws `RepairsOpen`, held,
  * after `timeoutMs` of this call.
  */
 export async function repaired(
   context: EffectContext,
   place: StagePlace,
-  { timeoutMs = REPAIRED_WITHIN_MS, meanwhile }: { timeoutMs?: number; meanwhile?: () => Promise<unknown> } = {},
+  {
+    timeoutMs = REPAIRED_WITHIN_MS,
+    lacking = null,
+    meanwhile,
+  }: { timeoutMs?: number; lacking?: 'old' | 'new' | null; meanwhile?: () => Promise<unknown> } = {},
 ): Promise<void> {
   const { database } = context.deps.home;
   const began = performance.now();
-  let open = await openRepairs(database, place);
-  if (open.open > 0) open = await drainRepairs(database, place);
+  let open = await openRepairs(database, place, lacking);
+  if (open.open > 0) open = await drainRepairs(database, place, lacking);
   const total = open.open;
   while (open.open > 0) {
     if (performance.now() - began >= timeoutMs) throw repairsOpen(place, open, timeoutMs);
@@ -31,7 +35,7 @@ export async function repaired(
     const progress = { done, total: Math.max(total, open.open), perSecond: null, etaSeconds: null };
     context.report({ progress, note: `waits for repairs of flag ${place.flag}: ${words(open)}` });
     await pause(LOOK_EVERY_MS, context.signal);
-    open = await openRepairs(database, place);
+    open = await openRepairs(database, place, lacking);
   }
 }
 

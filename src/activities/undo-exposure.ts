@@ -52,7 +52,9 @@ async function stagesBack(exposure: Exposure, input: Input, context: EffectConte
     const to = nextStage(ours.set, ours.found);
     await assertMayAnswer(exposure, input, context, { from: ours.set, to });
     context.report({ progress: null, note: `takes the path of flag ${path.place.flag} from ${ours.set} to ${to}` });
-    await repaired(context, path.place);
+    // Only what is about to answer must have all writes. What failed on a new side that goes would hold its own rollback.
+    if (answersNew(ours.set) !== answersNew(to))
+      await repaired(context, path.place, { lacking: answersNew(to) ? 'new' : 'old' });
     await path.moveTo(to, 'undoing');
     words = await exposure.acknowledged({ instancesMin: 0 });
   }

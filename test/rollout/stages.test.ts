@@ -239,3 +239,42 @@ describe('a ramp with stages', () => {
     expect(await rowOf(here, name)).toMatchObject({ stage: 'off' });
   });
 });
+
+describe('what one side lacks', () => {
+  const lacks = (here: Room, name: string, side: 'old' | 'new') =>
+    here.deps.home.database.query(
+      `INSERT INTO switchback.repairs (environment, flag, key, side, error_class) VALUES ('development', $1, $2, $2, '40001')`,
+      [name, side],
+    );
+  const repairedNow = (here: Room, name: string) =>
+    here.deps.home.database.query('DELETE FROM switchback.repairs WHERE flag = $1', [name]);
+
+  test('is waited for before that side answers, and not where it goes', async () => {
+    const here = await room();
+    const name = unique('flag');
+    acting(here, refOf(name), 'i-1').follows();
+    const inputs = STAGES.slice(1, 4).map((stage) => inputOf(here.run, stageStep(name, stage)));
+    for (const input of inputs.slice(0, 2)) await flag.up(input, here.context());
+    await lacks(here, name, 'new');
+    const live = flag.up(inputs[2] as (typeof inputs)[number], here.context());
+    await here.reported(({ note }) => note === `waits for repairs of flag ${name}: 1 key open (40001 1)`);
+    await repairedNow(here, name);
+    await live;
+    await lacks(here, name, 'old');
+    const back = flag.down(inputs[2] as (typeof inputs)[number], here.context());
+    const waits = here.reports.length;
+    await here.reported(
+      (report) => here.reports.indexOf(report) >= waits && report.note?.startsWith('waits for repairs') === true,
+    );
+    expect(await rowOf(here, name)).toMatchObject({ stage: 'live' });
+    await repairedNow(here, name);
+    await back;
+    // A new side that fails must not hold its own rollback; what it lacks is forgotten with it.
+    await lacks(here, name, 'new');
+    for (const input of inputs.slice(0, 2).toReversed()) await flag.down(input, here.context());
+    expect(await rowOf(here, name)).toMatchObject({ stage: 'off' });
+    expect(await here.deps.home.database.query('SELECT key FROM switchback.repairs WHERE flag = $1', [name])).toEqual(
+      [],
+    );
+  });
+});

@@ -14,6 +14,8 @@ export interface StageRow {
   stage: Stage;
   /** Rises by one with every change. */
   generation: number;
+  /** Who set it last. */
+  migration: string;
   /** When it was changed last, by the database's clock. */
   changedAt: string;
   /** Since when the new side alone is written; null once the old one answers again. */
@@ -29,7 +31,7 @@ export class Stages {
   /** Null where no migration has ever set one: then services act on their own minimum, `off` by default. */
   async read({ environment, flag }: StagePlace, session: Queryable = this.#database): Promise<StageRow | null> {
     const [row] = await session.query(
-      'SELECT stage, generation, changed_at, new_only_since FROM switchback.stages WHERE environment = $1 AND flag = $2',
+      'SELECT stage, generation, migration, changed_at, new_only_since FROM switchback.stages WHERE environment = $1 AND flag = $2',
       [environment, flag],
     );
     if (row === undefined) return null;
@@ -38,6 +40,7 @@ export class Stages {
     return {
       stage,
       generation: Number(row['generation']),
+      migration: row['migration'] ?? '',
       changedAt: row['changed_at'] ?? '',
       newOnlySince: row['new_only_since'] ?? null,
     };

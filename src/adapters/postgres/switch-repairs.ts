@@ -19,15 +19,21 @@ export interface OpenRepairs {
 const COUNTS = `environment = $1 AND flag = $2
   AND NOT (journal AND attempts = 0 AND not_before > statement_timestamp())`;
 
-export async function openRepairs(session: Queryable, { environment, flag }: StagePlace): Promise<OpenRepairs> {
+/** `lacking`: only what this side lacks; null: what either does. */
+export async function openRepairs(
+  session: Queryable,
+  { environment, flag }: StagePlace,
+  lacking: 'old' | 'new' | null = null,
+): Promise<OpenRepairs> {
   const rows = await session.query(
-    `WITH open AS (SELECT * FROM switchback.repairs WHERE ${COUNTS})
+    `WITH either AS (SELECT * FROM switchback.repairs WHERE ${COUNTS}),
+       open AS (SELECT * FROM either WHERE $3::text IS NULL OR side = $3)
      SELECT error_class, count(DISTINCT (side, key)) AS count, max(attempts) AS attempts_max,
        floor(extract(epoch FROM clock_timestamp() - min(queued_at))) AS oldest_seconds,
        (SELECT count(DISTINCT (side, key)) FROM open) AS open,
-       (SELECT count(*) FROM (SELECT key FROM open GROUP BY key HAVING count(DISTINCT side) = 2) AS two) AS both_sides
+       (SELECT count(*) FROM (SELECT key FROM either GROUP BY key HAVING count(DISTINCT side) = 2) AS two) AS both_sides
      FROM open GROUP BY error_class ORDER BY count(*) DESC, error_class`,
-    [environment, flag],
+    [environment, flag, lacking],
   );
   const most = (column: string): number => Math.max(0, ...rows.map((row) => Number(row[column])));
   return {
@@ -43,13 +49,25 @@ export async function openRepairs(session: Queryable, { environment, flag }: Sta
  * Orders the drain: what waits after a failed repair is due at once, and answers with what is open. Instances of services
  * do the work, since only they know how.
  */
-export async function drainRepairs(session: Queryable, place: StagePlace): Promise<OpenRepairs> {
+export async function drainRepairs(
+  session: Queryable,
+  place: StagePlace,
+  lacking: 'old' | 'new' | null = null,
+): Promise<OpenRepairs> {
   await session.query(
     `UPDATE switchback.repairs SET not_before = statement_timestamp()
      WHERE ${COUNTS} AND taken_by IS NULL AND not_before > statement_timestamp()`,
     [place.environment, place.flag],
   );
-  return openRepairs(session, place);
+  return openRepairs(session, place, lacking);
+}
+
+/** Takes off what the new side lacks, where nobody reads or writes it any more; the caller has taken the path to `off`. */
+export async function forgetNewSide(session: Queryable, { environment, flag }: StagePlace): Promise<void> {
+  await session.query("DELETE FROM switchback.repairs WHERE environment = $1 AND flag = $2 AND side = 'new'", [
+    environment,
+    flag,
+  ]);
 }
 
 /**
