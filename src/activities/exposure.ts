@@ -69,16 +69,13 @@ export class Exposure {
     if ('percent' in target) {
       // Whom the flag lets in reads the new side: it must have all writes.
       if (target.percent > 0 && (await this.path.row()) !== null)
-        await repaired(this.#context, this.path.place, {
-          lacking: 'new',
-          ...(on.meanwhile && { meanwhile: on.meanwhile }),
-        });
+        await this.repaired({ lacking: 'new', ...(on.meanwhile && { meanwhile: on.meanwhile }) });
       await this.expose(target.percent, on);
       return this.acknowledged(on);
     }
     for (;;) {
       const { from, to } = await this.path.hop(target.stage);
-      if (from !== to) await repaired(this.#context, this.path.place, on.meanwhile && { meanwhile: on.meanwhile });
+      if (from !== to) await this.repaired(on.meanwhile && { meanwhile: on.meanwhile });
       await this.change.apply(
         (state) => atStage(state, to, this.change.our),
         on.record ?? nothing,
@@ -114,6 +111,11 @@ export class Exposure {
       },
       this.#context,
     );
+  }
+
+  /** Waits until a side that is about to answer (or either) has all writes. Throws `RepairsOpen`, held. */
+  repaired(of: Parameters<typeof repaired>[2]): Promise<void> {
+    return repaired(this.#context, this.path.place, of);
   }
 
   /** How many instances say now that they act on this flag. */

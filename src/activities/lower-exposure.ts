@@ -3,7 +3,6 @@ import { answersNew, nextStage, type Stage } from '../plan/index.ts';
 import type { Beside } from './flag-change.ts';
 import type { EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { Exposure } from './exposure.ts';
-import { repaired } from './repaired.ts';
 import { Positions } from './rollout-position.ts';
 
 /** A stage in between is waited for so long; what isn't done by then is the rollback's, which waits as long as it takes. */
@@ -22,24 +21,19 @@ export async function lowerExposure(input: EffectInput<'rollout'>, context: Effe
   const row = await change.states.read(change.key);
   if (row === null || row.restored) return { note: `flag ${flag} in ${environment} is not raised`, progress: null };
   const positions = new Positions(change);
-  await lowerTo(exposure, percent, (session) => positions.countLowering(session), context);
+  await lowerTo(exposure, percent, (session) => positions.countLowering(session));
   return { note: `flag ${flag} in ${environment} was lowered to ${percent} %`, progress: null };
 }
 
 /** The flag first; then a path at which the new side answers whomever the flag lets in goes back to `shadow`. */
-export async function lowerTo(
-  exposure: Exposure,
-  percent: number,
-  beside: Beside,
-  context: EffectContext,
-): Promise<void> {
+export async function lowerTo(exposure: Exposure, percent: number, beside: Beside): Promise<void> {
   await exposure.expose(percent, { beside });
   const ours = await exposure.path.ours();
   if (ours === null) return;
   const floor: Stage = answersNew(ours.found) ? ours.found : 'shadow';
   for (let at = ours.set; at !== floor && answersNew(at); ) {
     const to = nextStage(at, floor);
-    if (!answersNew(to) && !(await oldMayAnswer(exposure, context))) return;
+    if (!answersNew(to) && !(await oldMayAnswer(exposure))) return;
     await exposure.path.moveTo(to, 'intended');
     if (to === floor) return;
     if (
@@ -51,9 +45,9 @@ export async function lowerTo(
 }
 
 /** The old side has all writes: none was kept from it, and none that failed there is left. */
-async function oldMayAnswer({ path }: Exposure, context: EffectContext): Promise<boolean> {
-  if ((await path.row())?.newOnlySince != null) return false;
-  return doneInTime('RepairsOpen', () => repaired(context, path.place, { lacking: 'old', timeoutMs: STAGE_WAIT_MS }));
+async function oldMayAnswer(exposure: Exposure): Promise<boolean> {
+  if ((await exposure.path.row())?.newOnlySince != null) return false;
+  return doneInTime('RepairsOpen', () => exposure.repaired({ lacking: 'old', timeoutMs: STAGE_WAIT_MS }));
 }
 
 /** Whether `work` came to its end; false where it would have to be waited for. */

@@ -242,7 +242,7 @@ class Climb {
       try {
         return await (percent === undefined
           ? this.#exposure.change.locked(keep)
-          : lowerTo(this.#exposure, percent, keep, this.#context));
+          : lowerTo(this.#exposure, percent, keep));
       } catch (failure) {
         this.#context.log.error({ err: failure, percent, attempt }, 'exposure could not be lowered');
         if (!(failure instanceof SwitchbackError && failure.retry)) return;

@@ -5,7 +5,6 @@ import { answersNew, nextStage, type Stage } from '../plan/index.ts';
 import type { EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { Exposure } from './exposure.ts';
 import { pause } from './pause.ts';
-import { repaired } from './repaired.ts';
 
 type Input = EffectInput<'flag'> | EffectInput<'rollout'>;
 
@@ -53,8 +52,7 @@ async function stagesBack(exposure: Exposure, input: Input, context: EffectConte
     await assertMayAnswer(exposure, input, context, { from: ours.set, to });
     context.report({ progress: null, note: `takes the path of flag ${path.place.flag} from ${ours.set} to ${to}` });
     // Only what is about to answer must have all writes. What failed on a new side that goes would hold its own rollback.
-    if (answersNew(ours.set) !== answersNew(to))
-      await repaired(context, path.place, { lacking: answersNew(to) ? 'new' : 'old' });
+    if (answersNew(ours.set) !== answersNew(to)) await exposure.repaired({ lacking: answersNew(to) ? 'new' : 'old' });
     await path.moveTo(to, 'undoing');
     words = await exposure.acknowledged({ instancesMin: 0 });
   }

@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { flag } from '../../src/activities/flag.ts';
 import { lowerExposure } from '../../src/activities/lower-exposure.ts';
+import { createLiveCheck } from '../../src/activities/live-check.ts';
 import { rollout } from '../../src/activities/rollout.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import { Stages } from '../../src/adapters/postgres/stages.ts';
 import type { FlagRef } from '../../src/adapters/unleash/unleash.ts';
 import { STAGES, type StepOf } from '../../src/plan/index.ts';
+import { planOf } from '../harness/engine.ts';
 import { acting } from './acting.ts';
 import { inputOf, type Room, room, unique } from './room.ts';
 
@@ -277,4 +279,20 @@ describe('what one side lacks', () => {
       [],
     );
   });
+});
+
+test('check says where a path stands, and refuses a plan whose first stage is not next to that', async () => {
+  const here = await room();
+  const { database } = here.deps.home;
+  const names = [unique('flag'), unique('flag')];
+  await database.transaction((session) =>
+    new Stages(database).set(session, { environment: 'development', flag: names[1] ?? '' }, 'live', 'earlier'),
+  );
+  const step = (name: string) => ({ id: name, uses: 'flag' as const, flag: name, stage: 'dual-write' as const });
+  const plan = planOf('check-stages', [{ name: 'go', steps: names.map(step) }]);
+  const { problems, notes } = await createLiveCheck(here.deps).checkLive({ plan });
+  expect(notes).toContain(`the path of flag ${names[0]} is at stage off`);
+  expect(problems).toContain(
+    `the path of flag "${names[1]}" in development is at stage "live", where migration "earlier" left it, and the plan's first one, "dual-write", isn't next to it`,
+  );
 });
