@@ -39,7 +39,7 @@ export interface EffectResult {
   progress: Progress | null;
 }
 
-export interface Report extends Omit<Heartbeat, 'step'> {
+export interface Report extends Omit<Heartbeat, 'step' | 'degraded'> {
   /** Someone is in its way, and the note says who: people shall see that at once, not at the next refresh. */
   blocked?: boolean;
 }
@@ -54,6 +54,11 @@ export interface EffectContext {
   readonly signal: AbortSignal;
   /** Tells how far it is and why it waits. Cheap: call it often; it also keeps the heartbeat alive. */
   report(details: Report): void;
+  /**
+   * Says that it goes on with less than it should, slowed down by what it weighs on or without a source that it needs;
+   * null: no more. It goes out with the next report.
+   */
+  degraded?(words: string | null): void;
 }
 
 /**

@@ -80,7 +80,8 @@ export async function watchGuards(
 ): Promise<never> {
   const watch = new GuardWatch(context.deps.conditions, guards);
   for (;;) {
-    const { note } = await watch.look(context.signal);
+    const { seen, note } = await watch.look(context.signal);
+    context.degraded?.(seen ? null : note);
     context.report({ progress: null, note });
     await pause(everyMs, context.signal);
   }

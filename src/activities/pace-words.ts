@@ -27,6 +27,9 @@ export function paceNote({ cap, gentle, ladder, others, migration, database, war
   return parts.length === 0 ? null : parts.join('; ');
 }
 
+/** What slows a step down that nobody has asked for; null where nothing does. */
+export const slowNote = (ladder: PaceFacts['ladder']): string | null => (ladder.share < 1 ? slowWords(ladder) : null);
+
 function slowWords({ share, reasons, recovering }: PaceFacts['ladder']): string {
   const speed = share === 0 ? 'stands still' : `at ${Math.max(1, Math.round(100 * share))} % of full speed`;
   const why = reasons.join('; ');

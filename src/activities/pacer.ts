@@ -4,7 +4,7 @@ import type { RangeOwner } from '../adapters/postgres/range-ledger.ts';
 import { type Reading, ThrottleLadder } from '../analysis/throttle.ts';
 import { CHUNK_ROWS_MIN } from '../analysis/servo.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
-import { paceNote } from './pace-words.ts';
+import { paceNote, slowNote } from './pace-words.ts';
 import { pause } from './pause.ts';
 import { noAnswer, type Probe, probesOf, readProbe } from './pressure.ts';
 
@@ -132,6 +132,7 @@ class RunningPacer implements Pacer {
     this.#ladder.observe(readings);
     const before = this.#pace;
     this.#pace = this.#paceOf(readings);
+    this.#context.degraded?.(slowNote(this.#ladder));
     const looked = this.#looked;
     this.#looked = Promise.withResolvers();
     looked.resolve();

@@ -135,6 +135,7 @@ class Climb {
   async #look(): Promise<{ seen: boolean; note: string }> {
     this.#lookedAt = performance.now();
     const look = await this.#guards.look(this.#context.signal);
+    this.#context.degraded?.(look.seen ? null : look.note);
     await this.#exposure.assertUnchanged();
     return look;
   }

@@ -68,8 +68,12 @@ export async function asActivity<T>(
   let latest: Heartbeat = { step: of.step, progress: null, note: null };
   let saved = Date.now();
   const tell = tellsBlocked(of, log);
+  let degradation: NonNullable<Heartbeat['degraded']> | null = null;
+  const degraded = (words: string | null): void => {
+    degradation = words === null ? null : { since: degradation?.since ?? new Date().toISOString(), words };
+  };
   const report: EffectContext['report'] = ({ blocked, ...details }) => {
-    latest = { step: of.step, ...details };
+    latest = { step: of.step, ...details, ...(degradation !== null && { degraded: degradation }) };
     activity.heartbeat(latest);
     if (blocked === true) tell(latest);
     if (Date.now() - saved < SAVE_PROGRESS_EVERY_MS) return;
@@ -79,7 +83,7 @@ export async function asActivity<T>(
   const ticker = setInterval(() => activity.heartbeat(latest), HEARTBEAT_EVERY_MS);
   try {
     await deps.home.assertRun(of.run, runId);
-    return await work({ deps, log, signal: activity.cancellationSignal, report });
+    return await work({ deps, log, signal: activity.cancellationSignal, report, degraded });
   } catch (error) {
     if (activity.cancellationSignal.aborted) {
       log.info({ reason: String(activity.cancellationSignal.reason) }, 'interrupted');

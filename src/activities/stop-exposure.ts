@@ -72,6 +72,7 @@ export function createStopExposure(deps: Deps) {
           const pass = await lowerAll(input, context);
           if (!pass.left.some(({ again }) => again)) return { run: input.run, ...pass };
           const words = pass.left.map(({ flag, why }) => `flag ${flag} can't be lowered yet: ${why}`).join('; ');
+          context.degraded?.(words);
           context.report({ progress: null, note: words });
           await pause(waitMs, context.signal);
         }

@@ -32,3 +32,24 @@ test.each(['done', 'undone', 'held', 'failed', 'skipped', 'pending'] as const)(
     expect(step).toMatchObject({ progress: ownFigures, note: 'own' });
   },
 );
+
+test('what is under way says what is degraded; of what is not, the run knows', () => {
+  const since = '2026-11-30T12:00:00.000Z';
+  const status = {
+    ...statusWith('running'),
+    degraded: [
+      { what: 'fill', since, words: 'a minute old' },
+      { what: 'one/guards', since, words: 'errors: no answer (1 of 3)' },
+      { what: 'other', since, words: 'replica 1 is behind' },
+    ],
+  };
+  const beats = new Map<string, Heartbeat>([
+    ['fill', { ...beat, degraded: { since, words: 'replica 1 is 3 s behind: at 50 % of full speed' } }],
+    ['one/guards', { step: 'one/guards', progress: null, note: 'errors ok' }],
+  ]);
+  expect(withHeartbeats(status, beats).degraded).toEqual([
+    { what: 'other', since, words: 'replica 1 is behind' },
+    { what: 'fill', since, words: 'replica 1 is 3 s behind: at 50 % of full speed' },
+  ]);
+  expect('degraded' in withHeartbeats(statusWith('running'), new Map([['fill', beat]]))).toBe(false);
+});

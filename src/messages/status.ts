@@ -68,6 +68,14 @@ export interface GateStatus {
   /** Nothing waits for it: approving it lets the step go outside of its windows. */
   overrides?: 'window';
 }
+/** Something that goes on with less than it should: slowed down, or without a source or a server that is away. */
+export interface Degraded {
+  /** A step, guards (`migrate/guards`), or what the run itself does (`exposure`, `turn`). */
+  what: string;
+  /** Null where that isn't known. */
+  since: string | null;
+  words: string;
+}
 /** A guard that tripped, and what became of the users on a new path. */
 export interface BreachStatus {
   /** `<phase>/guards`, `<step>/guards`, `spec.guards`, or the step that watches its own. */
@@ -111,6 +119,8 @@ export interface Status {
   services: string[];
   risk: string;
   epoch: number;
+  /** What goes on with less than it should; absent where nothing does. */
+  degraded?: Degraded[];
   /** The last breach of a guard, until it is over. */
   breach?: BreachStatus;
   startedAt: string;
@@ -122,6 +132,7 @@ export interface Heartbeat {
   step: string;
   progress: Progress | null;
   note: string | null;
+  degraded?: Omit<Degraded, 'what'>;
 }
 
 /** What a run answers when it ends well. A run that doesn't fails with type `RolledBack` or `MigrationFailed`. */

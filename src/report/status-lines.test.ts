@@ -27,6 +27,16 @@ describe('changeLines', () => {
   it('says nothing where nothing changed', () => {
     expect(changeLines(sampleStatus(), sampleStatus(), PROGRAM)).toEqual([]);
   });
+  it('tells what is degraded once, and when it is well again', () => {
+    const degraded = (words: string): Status =>
+      sampleStatus({ degraded: [{ what: 'ramp', since: '2026-03-01T10:00:00Z', words }] });
+    const lines = (before: Status, after: Status) => changeLines(before, after, PROGRAM);
+    expect(lines(sampleStatus(), degraded('replica 1 is 3.2 s behind'))).toEqual([
+      'degraded: ramp: replica 1 is 3.2 s behind',
+    ]);
+    expect(lines(degraded('replica 1 is 3.2 s behind'), degraded('replica 1 is 4.1 s behind'))).toEqual([]);
+    expect(lines(degraded('replica 1 is 4.1 s behind'), sampleStatus())).toEqual(['ramp is well again']);
+  });
   it('tells progress at each tenth part only', () => {
     expect(
       changeLines(

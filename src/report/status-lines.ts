@@ -23,6 +23,7 @@ export function changeLines(before: Status | null, after: Status, program: strin
     const hint = after.error?.hint;
     if (hint != null && before?.error?.hint !== hint) lines.push(`hint: ${oneLine(hint)}`);
   }
+  lines.push(...degradedChanges(before, after));
   if (before?.source !== after.source && (after.source === 'ledger' || before !== null)) {
     lines.push(
       after.source === 'ledger'
@@ -36,6 +37,17 @@ export function changeLines(before: Status | null, after: Status, program: strin
   const link = after.links['temporal'];
   if (news.length > 0 && link !== undefined) lines.push(`or look at ${oneLine(link)}`);
   return lines;
+}
+
+/** What goes worse, and what goes well again; not each figure in between. */
+function degradedChanges(before: Status | null, { degraded = [] }: Status): string[] {
+  const was = new Map((before?.degraded ?? []).map(({ what, words }) => [what, words]));
+  const worse = degraded.filter(({ what, words }) => shape(words) !== shape(was.get(what) ?? ''));
+  const well = [...was.keys()].filter((what) => !degraded.some((one) => one.what === what));
+  return [
+    ...worse.map(({ what, words }) => `degraded: ${oneLine(what)}: ${oneLine(words)}`),
+    ...well.map((what) => `${oneLine(what)} is well again`),
+  ];
 }
 
 function stepChanges(phaseBefore: PhaseStatus | null, step: StepStatus): string[] {

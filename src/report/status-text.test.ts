@@ -26,6 +26,24 @@ describe('statusText', () => {
     );
   });
 
+  it('counts down to the window that a step waits for, and up since something is degraded', () => {
+    const sample = sampleStatus({
+      degraded: [{ what: 'migrate/guards', since: '2026-03-01T10:01:05Z', words: 'errors: no answer (1 of 3)' }],
+    });
+    const [expand, migrate] = sample.phases;
+    if (expand === undefined || migrate === undefined) throw new Error('the sample has lost its phases');
+    const waiting = {
+      ...(migrate.steps[0] ?? { id: 'accounts-backfill', uses: 'backfill' }),
+      state: 'waiting' as const,
+      progress: null,
+      note: 'outside of the windows that allow it',
+      nextAt: '2026-03-01T13:14:05Z',
+    };
+    const lines = statusLines({ ...sample, phases: [expand, { ...migrate, steps: [waiting] }] }, options);
+    expect(lines[2]).toBe('  degraded for 1m 00s: migrate/guards: errors: no answer (1 of 3)');
+    expect(lines.at(-1)).toContain('waiting: goes in 3h 12m, outside of the windows that allow it');
+  });
+
   it('says how to decide an open gate, whole and copyable however narrow the terminal is', () => {
     const status = sampleStatus({
       status: 'awaiting-approval',

@@ -74,6 +74,11 @@ function headLines(status: Status, width: number, paint: Paint, now: Date): stri
   if (reason !== '') lines.push(...wrap(reason, width - 2).map((line) => `  ${line}`));
   const hint = oneLine(status.error?.hint ?? '');
   if (hint !== '') lines.push(...wrap(hint, width - 2).map((line) => paint('dim', `  ${line}`)));
+  for (const { what, since, words } of status.degraded ?? []) {
+    const long = since === null ? '' : ` for ${span(now.getTime() - Date.parse(since))}`;
+    const said = wrap(`degraded${long}: ${oneLine(what)}: ${oneLine(words)}`, width - 2);
+    lines.push(...said.map((line) => paint('warn', `  ${line}`)));
+  }
   lines.push(paint('dim', fit(`  ${about.join(', ')}`, width)));
   if (status.source === 'ledger') {
     lines.push(paint('warn', fit(`  no worker answers: as the ledger had it at ${instant(status.updatedAt)}`, width)));

@@ -28,6 +28,7 @@ export function detailsOf(status: Status, state: MigrationState): string {
       ? []
       : [`**${status.error.code}**${status.error.hint === null ? '' : `: ${plain(status.error.hint)}`}`]),
     nextSignals(status, state),
+    degradations(status),
     stepTable(status),
     refusals(status),
     ROOM_BELOW,
@@ -147,6 +148,16 @@ function noteOf({ state, progress, note }: StepStatus): string {
   if (progress === null || progress.total === null || progress.total <= 1 || state === 'done') return shown;
   const percent = Math.floor((100 * progress.done) / progress.total);
   return `${percent} % (${progress.done} of ${progress.total})${shown === '' ? '' : `, ${shown}`}`;
+}
+
+/** As of the last refresh: what is under way says it at once in its heartbeat. */
+function degradations({ degraded = [] }: Status): string {
+  if (degraded.length === 0) return '';
+  const lines = degraded.map(
+    ({ what, since, words }) =>
+      `- ${code(what)}${since === null ? '' : `, since ${timeOf(since)}`}: ${plain(cut(words, NOTE_AT_WORK_SHOWN_MAX))}`,
+  );
+  return ['### Degraded', ...lines].join('\n');
 }
 
 function refusals({ refused }: Status): string {

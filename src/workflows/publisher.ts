@@ -45,7 +45,13 @@ export class Publisher {
       // Its timer has no summary: thousands of them would bury what Temporal UI lists under 'Events with Metadata'.
       const everyMs = refreshEveryMs(Date.now() - since);
       if (await condition(() => this.#closed || !anyStepWorks(this.#run.state), everyMs)) continue;
-      for (const { step, progress, note } of await local.readProgress(this.#run.ref)) {
+      const beats = await local.readProgress(this.#run.ref);
+      this.#run.state.degraded = Object.fromEntries(
+        beats.flatMap(({ step, degraded }) =>
+          degraded !== undefined && this.#run.underWay(step) ? [[step, degraded]] : [],
+        ),
+      );
+      for (const { step, progress, note } of beats) {
         const at = this.#run.state.steps[step];
         if (at?.state !== 'running' && at?.state !== 'undoing') continue;
         at.progress = progress;

@@ -76,10 +76,16 @@ export function statusOf(state: MigrationState, checked: CheckedPlan | null, now
     services: Object.keys(plan?.spec.services ?? {}),
     risk: plan?.spec.risk ?? '',
     epoch: state.run?.epoch ?? 0,
+    ...degradedOf(state),
     ...(state.breach !== undefined && { breach: breachStatus(state.breach) }),
     startedAt: iso(state.startedAt),
     updatedAt: iso(now),
   };
+}
+
+function degradedOf({ degraded = {} }: MigrationState): Pick<Status, 'degraded'> {
+  const list = Object.entries(degraded).map(([what, of]) => ({ what, ...of }));
+  return list.length === 0 ? {} : { degraded: list };
 }
 
 const breachStatus = ({ key, seenAtMs, lowered, left }: Breach): BreachStatus => ({

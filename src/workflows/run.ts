@@ -110,6 +110,11 @@ export class Run {
     this.interrupt();
   }
 
+  /** Whether an activity of that key is under way. */
+  underWay(key: string): boolean {
+    return this.#scopes.has(key);
+  }
+
   /** Cancels what runs (all, or one key); its fiber decides whether and when to go on. */
   interrupt(key?: string): void {
     for (const [name, scope] of [...this.#scopes]) if (key === undefined || name === key) scope.cancel();
@@ -197,6 +202,7 @@ export class Run {
       return await scope.run(work);
     } finally {
       this.#scopes.delete(key);
+      if (this.state.degraded !== undefined) delete this.state.degraded[key];
       timers.cancel();
       await Promise.all(bounded);
     }

@@ -2,6 +2,7 @@ import type {
   Direction,
   EndStatus,
   GateState,
+  Heartbeat,
   PhaseState,
   Progress,
   Refusal,
@@ -114,6 +115,8 @@ export interface MigrationState {
   approvedBefore: string[];
   /** Guards that a person said to go on without, after the point of no return. */
   unwatched?: string[];
+  /** What goes on with less than it should, by what is under way. */
+  degraded?: Record<string, NonNullable<Heartbeat['degraded']>>;
   /** The last breach, until it is over. */
   breach?: Breach;
   /** Numbers the audit events. */

@@ -225,6 +225,15 @@ test('an Unleash that is away keeps no rollback from going on: what is no flag i
   expect(status.reason).toContain(`flag ${flag} could not be lowered: `);
   expect(status.reason).toContain('(it is tried again)');
   expect(await exposure(flag)).toBe(40);
+  const { degraded } = await untilStatus(
+    handle,
+    (now) => now.degraded?.some(({ what }) => what === 'exposure') === true,
+  );
+  expect(degraded).toContainEqual({
+    what: 'exposure',
+    since: expect.any(String),
+    words: expect.stringContaining(`flag ${flag} can't be lowered yet: `),
+  });
   line.mend();
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
   expect(await exists(flag)).toBe(false);
