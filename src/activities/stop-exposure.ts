@@ -18,7 +18,7 @@ import type { FlagChange } from './flag-change.ts';
 import { lowerTo } from './lower-exposure.ts';
 import { pause } from './pause.ts';
 import { Positions } from './rollout-position.ts';
-import { asActivity, asFailure } from './run-effect.ts';
+import { asActivity } from './run-effect.ts';
 
 /** A `flag` or `rollout` step that may expose users. */
 export interface ExposingStep {
@@ -52,18 +52,15 @@ export function createStopExposure(deps: Deps) {
     /**
      * Takes users off the new path at once, before anything is undone. The home ledger's fence is raised first: what is
      * under way finishes its write, and nothing that began earlier, a rollout that climbs or a worker that was frozen,
-     * raises exposure afterwards. Each flag is tried once; may be called again at any time.
+     * raises exposure afterwards. Each flag is tried once. May be called again at any time: after a crash it
+     * is `Fenced` by its own first half, and called anew.
      */
-    async stopExposure(input: StopExposureInput): Promise<ExposureStopped> {
-      try {
+    stopExposure: (input: StopExposureInput): Promise<ExposureStopped> =>
+      asActivity(deps, { run: input.run, phase: null, step: 'exposure' }, async (context) => {
         const run = await deps.home.raise(input.run, Context.current().info.workflowExecution?.runId ?? '');
         await new StepLedger(deps.home.database).raiseFence(run);
-        const context = { deps, log: deps.log, signal: Context.current().cancellationSignal, report: () => undefined };
         return { run, ...(await lowerAll({ ...input, run }, context)) };
-      } catch (error) {
-        throw asFailure(error);
-      }
-    },
+      }),
 
     /** Beside the rollback, or while the run is held: until every flag that can be lowered is. */
     keepStoppingExposure: (input: StopExposureInput): Promise<ExposureStopped> =>

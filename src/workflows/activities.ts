@@ -68,7 +68,7 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** What talks to all databases of a plan: may wait long for one that is away. */
-export const remote = proxyActivities<Pick<Activities, 'begin' | 'turn' | 'recordStep' | 'dropDue' | 'stopExposure'>>({
+export const remote = proxyActivities<Pick<Activities, 'begin' | 'turn' | 'recordStep' | 'dropDue'>>({
   startToCloseTimeout: '60s',
   retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });

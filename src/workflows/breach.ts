@@ -1,6 +1,6 @@
 import { patched } from '@temporalio/workflow';
 import type { ExposureStopped, ExposingStep, StopExposureInput } from '../activities/stop-exposure.ts';
-import { longActivity, remote } from './activities.ts';
+import { longActivity } from './activities.ts';
 import { isFenced, type StepFailure, Stop, stepFailure } from './failure.ts';
 import { isHeld, placeHold, resolution } from './holds.ts';
 import { inOrderOfNeeds } from './order.ts';
@@ -36,7 +36,12 @@ export async function stopExposure(
 async function lower(run: Run, breach: Breach, steps: ExposingStep[]): Promise<void> {
   for (;;) {
     try {
-      const stopped = await remote.stopExposure({ run: run.ref, steps, seenAtMs: breach.seenAtMs });
+      const input: StopExposureInput = { run: run.ref, steps, seenAtMs: breach.seenAtMs };
+      // A long one for its heartbeats alone: a worker that dies in the middle of it is noticed soon.
+      const stopped = await longActivity<ExposureStopped>('stopExposure', input, {
+        activityId: `stop-${LOWERING}`,
+        summary: `takes users off new paths: ${breach.key}`,
+      });
       if (stopped.run.generation > run.ref.generation) run.state.run = stopped.run;
       noteLowered(run, breach, stopped);
       // Who aborts in the meantime wants nothing raised again.

@@ -9,6 +9,7 @@ import { type Engine, planOf, startEngine, untilStatus } from '../harness/engine
 import { lineTo } from '../harness/line.ts';
 import { servers } from '../harness/servers.ts';
 import { startTeam } from '../harness/team.ts';
+import { startWorkerProcess } from '../harness/worker-process.ts';
 
 const by = 'ana@example.com';
 
@@ -237,4 +238,46 @@ test('an Unleash that is away keeps no rollback from going on: what is no flag i
   line.mend();
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
   expect(await exists(flag)).toBe(false);
+});
+
+test('a worker killed while it takes users off: another one does, before anything is undone', async () => {
+  const server = servers().unleash;
+  const line = await lineTo(server.url);
+  const engine = await startEngine({ unleash: { ...server, url: line.url.replace(/\/$/, '') } });
+  await engine.stopWorker();
+  const worker = await startWorkerProcess(engine.config);
+  const team = await startTeam(engine.name('team'));
+  team.blocking.add('act');
+  const { guard, set } = await gauge(engine);
+  const { name: flagName, exposure } = flags();
+  const flag = flagName('flag');
+  const name = engine.name('killed');
+  const act = { id: 'act', uses: 'call' as const, activity: 'act', compensate: { activity: 'undo' } };
+  const plan = planOf(
+    name,
+    [
+      { name: 'one', steps: [{ id: 'show', uses: 'flag', flag, percent: 40 }] },
+      { name: 'two', steps: [{ ...act, taskQueue: team.taskQueue }] },
+    ],
+    { guards: [guard], flags: quick([flag]) },
+  );
+  const handle = await engine.switchback.start(plan, { requestedBy: by });
+  await team.called(1);
+  team.blocking.add('undo');
+  // From here on Unleash takes what is said to it and does not answer.
+  line.hold();
+  await set(4);
+  const home = new Database('home', { url: engine.config.databases['home']?.url ?? '' });
+  const generation = async () =>
+    (await home.query('SELECT generation FROM switchback.migrations WHERE migration = $1', [name]))[0]?.['generation'];
+  await expect.poll(generation, { timeout: 30_000 }).toBe('2');
+  worker.process.kill('SIGKILL');
+  line.mend();
+  await engine.restartWorker();
+  await team.called(2);
+  expect(await exposure(flag)).toBe(0);
+  expect((await handle.status()).breach?.lowered).toMatchObject([{ flag, percent: 0 }]);
+  team.blocking.clear();
+  await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+  await home.close();
 });
