@@ -29,19 +29,23 @@ export function openingOf({ plan, live }: BlueprintInput): string[] {
         ? `${which} ${window.applies === undefined ? 'runs' : 'run'} only in a window of ${window.duration}: ${window.allow.replaceAll('\n', ' ')}.`
         : `${which} ${window.applies === undefined ? 'rests' : 'rest'} during ${window.deny}, from ${window.from} to ${window.to}${window.timezone === undefined ? '' : ` (${window.timezone})`}.`;
     }),
+    ...spec.guards.map(
+      (guard) =>
+        `From the first step to the end “${guard.name}” must hold (${conditionWords(guard)}); if not, users are taken off every new path, and ${spec.onBreach === 'hold' ? 'all is held' : 'everything is rolled back'}.`,
+    ),
     'skipped' in live
       ? `The live databases were not looked at: ${live.skipped}. Locks and sizes are therefore not in it.`
       : 'Locks, sizes and the way back are by the live catalogs, as the steps before will have made them.',
   ];
 }
 
-function beforeSteps(phase: Phase, { gates }: BlueprintInput): string[] {
+function beforeSteps(phase: Phase, { gates, plan }: BlueprintInput): string[] {
   return [
     ...gates.filter(({ gate }) => gate === `${phase.name}/before`).map(gateSentence),
     ...phase.preconditions.map((condition) => `It begins once ${named(condition)}.`),
     ...phase.guards.map(
       (guard) =>
-        `All the while “${guard.name}” must hold (${conditionWords(guard)}); if not, everything is rolled back.`,
+        `All the while “${guard.name}” must hold (${conditionWords(guard)}); if not, users are taken off every new path, and ${plan.spec.onBreach === 'hold' ? 'all is held' : 'everything is rolled back'}.`,
     ),
   ];
 }
