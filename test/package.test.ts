@@ -45,10 +45,11 @@ beforeAll(async () => {
 afterAll(() => rm(project, { recursive: true, force: true }));
 
 describe('the package, installed into an empty project', () => {
-  it('type-checks where both entry points are used', async () => {
+  it('type-checks where all entry points are used', async () => {
     await writeFile(
       join(project, 'uses.ts'),
       `import { definePlan, Switchback, SwitchbackError, type Status } from 'switchback';
+import { createSwitch, SwitchError } from 'switchback/switch';
 import { loadConfig, runWorker } from 'switchback/worker';
 
 const plan = definePlan({
@@ -63,6 +64,22 @@ export const ended: Promise<number> = runWorker({ configFile: null });
 export const queue: string = loadConfig({ file: null, env: {} }).taskQueue;
 // @ts-expect-error It is text.
 export const wrong: number = loadConfig({ file: null, env: {} }).taskQueue;
+const names = createSwitch({
+  flag: 'names',
+  old: { read: (id: number) => ({ full: String(id) }), write: async (id: number, name: string) => id + name.length },
+  new: { read: async (id: number) => ({ given: String(id) }), write: (id: number, name: string) => [id, name] as const },
+  key: (id) => id,
+  clean: { old: (name) => name.full, new: (name) => name.given },
+  compare: (a, b) => a.trim() === b.trim(),
+  ignore: (a, b, id) => a.full === '' && b.given === '' && id === 0,
+});
+export const read: Promise<{ full: string } | { given: string }> = names.read(1);
+export const written: Promise<number | readonly [number, string]> = names.write(1, 'Ana');
+// @ts-expect-error Both sides take a number first.
+export const refused = names.read('1').catch((error: unknown) => error instanceof SwitchError && error.code);
+const readOnly = createSwitch({ flag: 'names', old: (id: number) => id, new: (id: number) => id });
+// @ts-expect-error It only reads.
+readOnly.write(1);
 export async function follow(): Promise<Status[]> {
   await using switchback = await Switchback.connect();
   const seen: Status[] = [];
@@ -94,12 +111,23 @@ export async function follow(): Promise<Status[]> {
     expect(await inProject(process.execPath, [tsc, '-p', '.'])).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('loads both entry points', async () => {
+  it('loads the entry points', async () => {
     const script =
       "const [a, b] = await Promise.all([import('switchback'), import('switchback/worker')]);" +
       'console.log(typeof a.Switchback, typeof a.definePlan, typeof b.runWorker, typeof b.loadConfig)';
     const { stdout, stderr } = await inProject(process.execPath, ['--input-type=module', '-e', script]);
     expect({ stdout, stderr }).toEqual({ stdout: 'function function function function\n', stderr: '' });
+  });
+
+  it('gives services the switch and nothing else: no other file of ours, no package', async () => {
+    const script =
+      "import { registerHooks } from 'node:module'; const loaded = new Set();" +
+      'registerHooks({ load: (url, context, next) => { loaded.add(url); return next(url, context); } });' +
+      "const { createSwitch, serveSwitches } = await import('switchback/switch');" +
+      'console.log(typeof createSwitch, typeof serveSwitches);' +
+      "console.log([...loaded].filter((url) => !url.includes('/switchback/dist/switch/') && !url.startsWith('node:')).join());";
+    const { stdout, stderr } = await inProject(process.execPath, ['--input-type=module', '-e', script]);
+    expect({ stdout, stderr }).toEqual({ stdout: 'function function\n\n', stderr: '' });
   });
 
   it('brings the command', async () => {

@@ -4,6 +4,8 @@ import { createSwitch, serveSwitches } from '../../src/switch/index.ts';
 
 const database = new pg.Pool({ connectionString: process.env['DATABASE_URL'] });
 const ledger = new pg.Pool({ connectionString: process.env['LEDGER_URL'], max: 2 });
+// A connection that dies while it is idle is replaced; without a listener it would end the process.
+for (const pool of [database, ledger]) pool.on('error', (error) => console.error(error.message));
 const unleash = new Unleash({
   appName: 'accounts',
   url: process.env['UNLEASH_URL'] ?? '',

@@ -3,6 +3,7 @@ import type { Benchmark } from './benchmark.ts';
 import { MANY_AT_ONCE, STEP_OVERHEAD } from './engine.ts';
 import { DUAL_WRITE_COST, FOREGROUND, FOREGROUND_GENTLE } from './foreground.ts';
 import { HISTORY, IDLE, RECOVERY } from './long-runs.ts';
+import { SWITCHES } from './switch.ts';
 import { VERIFY_ACROSS } from './verify-across.ts';
 import { VERIFY } from './verify.ts';
 
@@ -19,4 +20,5 @@ export const BENCHMARKS: readonly Benchmark[] = [
   IDLE,
   HISTORY,
   RECOVERY,
+  ...SWITCHES,
 ];

@@ -63,10 +63,11 @@ export class Lease {
   }
 
   /** Tells and reads, beginning now or later. Whether the ledger answered. */
-  renew(): Promise<boolean> {
-    if (this.#running === null) this.#running = this.#run();
-    else this.#again = true;
-    return this.#running;
+  async renew(): Promise<boolean> {
+    if (this.#running === null) return this.#start();
+    this.#again = true;
+    // One that began before and failed says nothing of now.
+    return (await this.#running) || (this.#running ?? this.#start());
   }
 
   /** Whether the lease is held, having tried to get it back where it isn't. */
@@ -84,6 +85,11 @@ export class Lease {
     await this.#running;
     clearTimeout(this.#timer);
     await within(this.#of.timeoutMs, goodbye(this.#of.ledger, this.#of.identity)).catch(() => undefined);
+  }
+
+  #start(): Promise<boolean> {
+    this.#running = this.#run();
+    return this.#running;
   }
 
   async #run(): Promise<boolean> {

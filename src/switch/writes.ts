@@ -100,7 +100,8 @@ export class Writes {
     const { lease, footings } = this.#of;
     try {
       const lacking = otherOf(written);
-      if (!(await lease?.hold())) throw this.#notQueued(written, null);
+      await lease?.renew();
+      if (!lease?.heldAt(performance.now())) throw this.#notQueued(written, null);
       const now = footings.current;
       const moved = now !== null && now.generation !== footing.generation;
       if (moved && ACTS[now.stage].writes.includes(lacking)) await this.#queue(key, written, lacking, 'late', null);

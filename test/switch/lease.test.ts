@@ -108,7 +108,7 @@ test('ledger away: goes on at the last stage, refuses writes to one side when th
   const here = place();
   await here.setStage('complete');
   const line = await lineTo(here.url);
-  const options = { ledger: poolOf(line.url), beatMs: 50, leaseMs: 600, ledgerTimeoutMs: 300 };
+  const options = { ledger: poolOf(line.url), beatMs: 50, leaseMs: 600, ledgerTimeoutMs: 20_000 };
   const [{ names, stores }, bold] = [service(here, options), service(here, { ...options, leaseLost: 'go-on' })];
   stores.new.rows.set('k', ['a']);
   await Promise.all([names.ready(), bold.names.ready()]);
@@ -132,7 +132,7 @@ test('writes to both sides go on without a lease, and tell when a failure can no
   const here = place();
   await here.setStage('shadow');
   const line = await lineTo(here.url);
-  const options = { ledger: poolOf(line.url), beatMs: 50, leaseMs: 400, ledgerTimeoutMs: 300 };
+  const options = { ledger: poolOf(line.url), beatMs: 50, leaseMs: 400, ledgerTimeoutMs: 20_000 };
   const { names, stores } = service(here, options);
   await names.ready();
   line.cut();
@@ -148,7 +148,7 @@ test('cold start without a ledger: bootstrap and minimum stage, or a refusal; ne
   const line = await lineTo(here.url);
   line.cut();
   const ledger = poolOf(line.url);
-  const cold = { ledger, ledgerTimeoutMs: 200, startTimeoutMs: 1, beatMs: 50, leaseMs: 5_000 };
+  const cold = { ledger, ledgerTimeoutMs: 20_000, startTimeoutMs: 1, beatMs: 50, leaseMs: 5_000 };
   const blind = service(here, cold);
   await expect(blind.names.read('k')).rejects.toMatchObject({ code: 'StageUnknown' });
   const live = service(here, { ...cold, bootstrap: 'live', minimumStage: 'dual-write' });
@@ -173,7 +173,7 @@ test('a write that outlives the lease is repaired where the stage asks for both 
   const here = place();
   await here.setStage('off');
   const line = await lineTo(here.url);
-  const options = { ledger: poolOf(line.url), beatMs: 50, leaseMs: 400, ledgerTimeoutMs: 300 };
+  const options = { ledger: poolOf(line.url), beatMs: 50, leaseMs: 400, ledgerTimeoutMs: 20_000 };
   const { names, stores } = service(here, options);
   await names.ready();
   const release = stores.old.hold();

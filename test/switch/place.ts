@@ -42,6 +42,7 @@ export function ledgerOfFile(): () => Place {
     await upgradeLedger(database, { home: true });
     await database.close();
     pool = new pg.Pool({ connectionString: home.url, max: 5 });
+    pool.on('error', () => undefined);
   });
   afterAll(async () => {
     await pool.end();
