@@ -56,6 +56,8 @@ const TEXT_LENGTH_MAX = 2_000;
 const LIST_LENGTH_MAX = 100;
 const DETAIL_LENGTH_MAX = 32_000;
 const WHO = 'you@example.com';
+/** Events that may come of an error, which the status has then. */
+const OF_AN_ERROR: readonly NotificationEvent[] = ['held', 'exposure-lowered', 'rolling-back', 'rolled-back', 'failed'];
 const DECISION_ID_LENGTH_MAX = 100;
 
 export function noticeData(
@@ -72,7 +74,7 @@ export function noticeData(
     ...{ owner, requestedBy, risk, status: status?.status ?? null, reason: cut(status?.reason ?? null) },
     ...{ by: event.by, phase, step: place.step, gate: place.gate, services: services.slice(0, LIST_LENGTH_MAX) },
     detail: bounded(detail),
-    error: name === 'held' || name === 'failed' || name === 'rolled-back' ? (status?.error ?? null) : null,
+    error: OF_AN_ERROR.includes(name) ? (status?.error ?? null) : null,
     approval: name === 'approval-needed' || name === 'window-closed' ? approvalOf(place.gate, status) : null,
     next: nextSteps(run.migration, name, place, { status, key }),
     link: ui === null ? null : linkTo(ui, namespace, run.migration),

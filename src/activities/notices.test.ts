@@ -84,6 +84,19 @@ describe('notices', () => {
     expect(next(statusWith('rolling-back', 'ddl'))).toEqual(['retry', 'skip']);
   });
 
+  it('say what went wrong where something did', () => {
+    const error = { code: 'GuardTripped', message: 'm', hint: null, step: null };
+    const status = { status: 'rolling-back', reason: 'r', error, gates: [], phases: [] } as unknown as Status;
+    const of = (type: string) =>
+      dataOf(notices([hook('a')]).of(run, [event(type, { what: 'spec.guards' })], { ...context, status }));
+    expect(['exposure-lowered', 'turning', 'held'].flatMap(of).map((data) => [data.event, data.error?.code])).toEqual([
+      ['exposure-lowered', 'GuardTripped'],
+      ['rolling-back', 'GuardTripped'],
+      ['held', 'GuardTripped'],
+    ]);
+    expect(of('window-closed')[0]?.error).toBeNull();
+  });
+
   it('link to Temporal’s UI where it is known', () => {
     const linkWith = (ui: string | null) => dataOf(notices([hook('a')], ui).of(run, [event('held')], context))[0]?.link;
     expect(linkWith('http://ui:8233/')).toBe('http://ui:8233/namespaces/prod/workflows/migration%2Fsplit');

@@ -7,6 +7,7 @@ export const NOTIFICATION_EVENTS = [
   'approval-needed',
   'held',
   'window-closed',
+  'exposure-lowered',
   'rolling-back',
   'completed',
   'rolled-back',
