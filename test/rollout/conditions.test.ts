@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Unleash as Client } from 'unleash-client';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { awaitConditions, createConditions } from '../../src/activities/conditions.ts';
 import { check } from '../../src/activities/check.ts';
 import { watchGuards } from '../../src/activities/guard.ts';
@@ -17,6 +19,35 @@ const conditionOf = (source: Record<string, unknown>): Condition => {
   return step.guards[0] as Condition;
 };
 const sql = (query: string, bounds: object = {}) => conditionOf({ sql: { database: 'app', query, ...bounds } });
+
+const { url: unleashUrl, adminToken, clientToken } = servers().unleash;
+const HOUR_MS = 3_600_000;
+const [ramped, quiet, never] = [unique('ramped'), unique('quiet'), unique('never')];
+const search = unique('search');
+
+/** What a client sends once a minute; `hoursAgo` is when. */
+async function report(appName: string, toggles: object, hoursAgo = 0): Promise<void> {
+  const stop = Date.now() - hoursAgo * HOUR_MS;
+  const response = await fetch(`${unleashUrl}/api/client/metrics`, {
+    method: 'POST',
+    headers: { authorization: clientToken, 'content-type': 'application/json' },
+    body: JSON.stringify({ appName, instanceId: 'i', bucket: { start: stop - 60_000, stop, toggles } }),
+  });
+  expect(response.status).toBe(202);
+}
+
+// Unleash knows a new flag after 10 s, and an instance that has reported after 20 s: the other tests run meanwhile.
+beforeAll(async () => {
+  for (const name of [ramped, quiet, never]) {
+    const response = await fetch(`${unleashUrl}/api/admin/projects/default/features`, {
+      method: 'POST',
+      headers: { authorization: adminToken, 'content-type': 'application/json' },
+      body: JSON.stringify({ name, type: 'release' }),
+    });
+    expect(response.status).toBe(201);
+  }
+  await report(search, { [quiet]: { yes: 1, no: 2 } }, 5);
+});
 
 describe('conditions on a database', () => {
   test.each([
@@ -145,6 +176,38 @@ describe('conditions over http', () => {
     });
     const { url } = await serve(() => 'hang up');
     await expect(read(url)).rejects.toMatchObject({ code: 'MetricsUnreachable', retry: true });
+  });
+
+  test('credentials of the address become a header; what is too long or too slow is an error', async () => {
+    const { deps } = await room();
+    const seen: (string | undefined)[] = [];
+    const { url } = await serve((request) => {
+      seen.push(request.headers.authorization);
+      return { body: request.url === '/long' ? 'x'.repeat(2 ** 20 + 1) : {} };
+    });
+    const read = (path: string, of: AbortSignal = signal) =>
+      deps.conditions.read(conditionOf({ http: { url: `${url.replace('//', '//ana:p%40ss@')}${path}` } }), of);
+    const { reason } = await read('/');
+    expect(seen).toEqual([`Basic ${Buffer.from('ana:p@ss').toString('base64')}`]);
+    expect(reason).not.toContain('ana');
+    await expect(read('/long')).rejects.toMatchObject({
+      code: 'MetricsUnreachable',
+      message: expect.stringMatching(/^(?!.*ana).*longer than 1048576 bytes/),
+    });
+    const silent = createServer(() => undefined);
+    silent.listen(0, '127.0.0.1');
+    onTestFinished(() => {
+      silent.closeAllConnections();
+      silent.close();
+    });
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const stop = new AbortController();
+    const slow = conditionOf({ http: { url: `http://127.0.0.1:${port}/` } });
+    const waiting = deps.conditions.read(slow, stop.signal);
+    await once(silent, 'request');
+    stop.abort(new Error('interrupted'));
+    await expect(waiting).rejects.toThrow('interrupted');
   });
 
   test('a schema that is wrong is an error of the plan', async () => {
@@ -312,39 +375,17 @@ describe('check', () => {
 });
 
 describe('flagUsage', () => {
-  const { url, adminToken, clientToken } = servers().unleash;
-  const HOUR_MS = 3_600_000;
   const usage = (of: object) => conditionOf({ flagUsage: of });
-  const flagNamed = async (name: string): Promise<void> => {
-    const response = await fetch(`${url}/api/admin/projects/default/features`, {
-      method: 'POST',
-      headers: { authorization: adminToken, 'content-type': 'application/json' },
-      body: JSON.stringify({ name, type: 'release' }),
-    });
-    expect(response.status).toBe(201);
-  };
-  /** What a client sends once a minute; `hoursAgo` is when. */
-  const report = async (appName: string, toggles: object, hoursAgo = 0): Promise<void> => {
-    const stop = Date.now() - hoursAgo * HOUR_MS;
-    const response = await fetch(`${url}/api/client/metrics`, {
-      method: 'POST',
-      headers: { authorization: clientToken, 'content-type': 'application/json' },
-      body: JSON.stringify({ appName, instanceId: 'i', bucket: { start: stop - 60_000, stop, toggles } }),
-    });
-    expect(response.status).toBe(202);
-  };
 
   test('counts what the real client reports, by hours of the clock; silence is not zero', async () => {
     const here = await room();
-    const [ramped, quiet, never] = [unique('ramped'), unique('quiet'), unique('never')];
-    for (const name of [ramped, quiet, never]) await flagNamed(name);
     const read = (of: object) => here.deps.conditions.read(usage(of), signal);
     const until = (of: object) =>
       awaitConditions([usage(of)], { mode: 'until', everyMs: 100, deadlineMs: 60_000 }, here.context());
-    // Who evaluates it no more, and reports still: that is written every 20 s, so it is waited for at the end.
-    await report(unique('search'), { [quiet]: { yes: 1, no: 2 } }, 5);
+    // Who evaluates it no more, and reports still.
+    await report(search, { [quiet]: { yes: 1, no: 2 } }, 5);
     const client = new Client({
-      url: `${url}/api`,
+      url: `${unleashUrl}/api`,
       appName: unique('accounts'),
       customHeaders: { authorization: clientToken },
       metricsInterval: 200,

@@ -123,7 +123,10 @@ function samplesOf(vector: readonly z.output<typeof series>[]): SeriesAnswer {
     const [time, value] = sampled;
     if (value === 'NaN') return unusable('the query gives NaN: there was nothing to measure');
     at = time;
-    samples.set(labelsText(metric), value);
+    const labels = labelsText(metric);
+    if (samples.has(labels))
+      return unusable(`the query gives ${vector.length} series, some of which differ in their name only; aggregate it`);
+    samples.set(labels, value);
   }
   return { kind: 'series', at, samples, note: null };
 }

@@ -59,23 +59,39 @@ export class FlagUsages {
     }: { environment: string; flag: string; duringMs: number; filter: UsageFilter },
     signal: AbortSignal,
   ): Promise<FlagUsage> {
-    const path = `/client-metrics/features/${encodeURIComponent(flag)}/raw?hoursBack=${HOURS_BACK_MAX}`;
-    const { body } = await this.#api.request('GET', path, { signal });
-    const all = (body as { data?: Bucket[] } | null)?.data ?? [];
-    const ours = all.filter((bucket) => bucket.environment === environment && bucket.yes + bucket.no > 0);
     const from = Date.now() - duringMs;
-    const touching = ours.filter(({ timestamp }) => Date.parse(timestamp) + HOUR_MS > from - SKEW_MAX_MS);
+    const hours = Math.ceil((duringMs + SKEW_MAX_MS) / HOUR_MS) + 1;
+    const recent = await this.#buckets({ environment, flag, hours }, signal);
+    const touching = recent.buckets.filter(({ timestamp }) => Date.parse(timestamp) + HOUR_MS > from - SKEW_MAX_MS);
     const within = touching.filter(({ timestamp }) => Date.parse(timestamp) >= from + SKEW_MAX_MS);
-    const applications = [...new Set(ours.map(({ appName }) => appName))].toSorted();
     const evaluations = sum(touching, ({ yes, no }) => yes + no);
+    // Who would have said so, where nobody did.
+    const known = evaluations > 0 ? recent : await this.#buckets({ environment, flag, hours: HOURS_BACK_MAX }, signal);
+    const applications = [...new Set(known.buckets.map(({ appName }) => appName))].toSorted();
     return {
       touching: sum(touching, (bucket) => usesOf(bucket, filter)),
       within: sum(within, (bucket) => usesOf(bucket, filter)),
       evaluations,
-      partial: new Set(all.map(({ appName }) => appName)).size >= APPLICATIONS_MAX,
+      partial: known.partial,
       since: new Date(Math.floor(from / HOUR_MS) * HOUR_MS).toISOString(),
       applications,
       lastReport: evaluations > 0 ? null : await this.#lastReport(applications, environment, signal),
+    };
+  }
+
+  /** The hours in which the flag was evaluated in the environment, and whether Unleash left applications out. */
+  async #buckets(
+    { environment, flag, hours }: { environment: string; flag: string; hours: number },
+    signal: AbortSignal,
+  ): Promise<{ buckets: Bucket[]; partial: boolean }> {
+    // It ignores what is over its limit, and takes a day.
+    const hoursBack = Math.min(hours, HOURS_BACK_MAX);
+    const path = `/client-metrics/features/${encodeURIComponent(flag)}/raw?hoursBack=${hoursBack}`;
+    const { body } = await this.#api.request('GET', path, { signal });
+    const all = (body as { data?: Bucket[] } | null)?.data ?? [];
+    return {
+      buckets: all.filter((bucket) => bucket.environment === environment && bucket.yes + bucket.no > 0),
+      partial: new Set(all.map(({ appName }) => appName)).size >= APPLICATIONS_MAX,
     };
   }
 
