@@ -85,11 +85,11 @@ const flagSteps = (plan: Plan) =>
 
 const flagsOf = (plan: Plan): string[] => [...new Set(flagSteps(plan).map(({ flag }) => flag))];
 
-/** Whether the plan lets anybody in by this flag. */
+/** Whether the plan lets anybody in by this flag. At a stage the row in the ledger decides, and the flag only says it. */
 const isExposed = (plan: Plan, flag: string): boolean =>
-  flagSteps(plan).some(
-    (step) =>
-      step.flag === flag &&
-      (step.uses === 'rollout' ||
-        (step.uses === 'flag' && step.enabled !== false && step.percent !== 0 && step.variant?.percent !== 0)),
-  );
+  flagSteps(plan).some((step) => {
+    if (step.flag !== flag) return false;
+    if (step.uses === 'rollout') return step.ramp.some(({ percent }) => percent !== undefined && percent > 0);
+    if (step.uses !== 'flag') return false;
+    return step.enabled === true || (step.percent ?? 0) > 0 || (step.variant?.percent ?? 0) > 0;
+  });

@@ -87,6 +87,9 @@ test('a flag that keeps another one off is named, unless the plan sets it', asyn
   const said = `flag "${child}" depends on "${parent}", which is off in environment development: nobody would see it`;
   expect((await check([flip(child)])).problems).toEqual([said]);
   expect((await check([flip(child, false)])).problems).toEqual([]);
+  expect((await check([{ id: 'stage', uses: 'flag', flag: child, stage: 'dual-write' }])).problems).toEqual([]);
+  const ramp = [{ percent: 5 }];
+  expect((await check([{ id: 'ramp', uses: 'rollout', flag: child, ramp }])).problems).toEqual([said]);
   const both = await check([flip(parent), flip(child)]);
   expect(both.problems).toEqual([]);
   expect(both.notes).toContain(`${said}, unless the plan sets that flag first`);

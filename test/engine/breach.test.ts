@@ -235,6 +235,8 @@ test('an Unleash that is away keeps no rollback from going on: what is no flag i
     since: expect.any(String),
     words: expect.stringContaining(`flag ${flag} can't be lowered yet: `),
   });
+  // The step that waits for Unleash says so, and how often it has tried.
+  await untilStatus(handle, ({ phases }) => phases[0]?.steps[0]?.note?.includes('; tried again, ') === true);
   line.mend();
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
   expect(await exists(flag)).toBe(false);

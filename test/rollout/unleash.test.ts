@@ -236,6 +236,11 @@ describe('Unleash', () => {
       retry: false,
       message: expect.stringContaining('is not Unleash'),
     });
+    await expect(read({ status: 403, body: '<html>Forbidden</html>' })).rejects.toMatchObject({
+      code: 'UnleashUnreachable',
+      retry: false,
+      message: expect.stringMatching(/^something before Unleash at .* refuses \(403\)$/),
+    });
     await expect(read({ status: 302, headers: { location: 'https://login.example.com' } })).rejects.toMatchObject({
       code: 'UnleashUnreachable',
       retry: false,

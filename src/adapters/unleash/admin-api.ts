@@ -124,11 +124,21 @@ export class AdminApi {
     }
   }
 
-  /** 401, and 403 without the name of a permission: the token itself isn't taken. */
+  /** 401, and 403 without the name of an error: the token itself isn't taken, unless somebody else has answered. */
   async #refusal(refused: Refused, signal: AbortSignal): Promise<SwitchbackError> {
     const { status, body } = refused;
     const named = (body as { name?: unknown } | null | undefined)?.name !== undefined;
     if (status !== 401 && (status !== 403 || named)) return refusalOf(refused);
+    if (body === undefined) {
+      return new SwitchbackError(
+        'UnleashUnreachable',
+        `something before Unleash at ${this.address} refuses (${status})`,
+        {
+          hint: 'its answer is not one of Unleash: a proxy, say, that wants to know who asks',
+          fields: { address: this.address, status, hold: true },
+        },
+      );
+    }
     const given =
       status === 401
         ? `it doesn't know it, or it has expired: it was given ${kindOfToken(this.#token)}`
