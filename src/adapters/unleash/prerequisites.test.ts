@@ -17,6 +17,8 @@ describe('keptOffBy', () => {
     expect(kept(off)).toBe('flag "X" depends on "Y", which is off in environment production');
     expect(kept(at(0))).toBe('flag "X" depends on "Y", which lets nobody in, in environment production');
     expect(kept(ABSENT)).toBe('flag "X" depends on "Y", which does not exist');
+    const grandparent = [{ feature: 'Z', enabled: true, variants: [] }];
+    expect(kept({ ...at(100), dependencies: grandparent })).toContain('which depends on another flag itself');
     expect(kept({ ...at(5), archived: true })).toBe('flag "X" depends on "Y", which is archived');
   });
 

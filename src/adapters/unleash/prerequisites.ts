@@ -20,6 +20,7 @@ export const keptOffBy = (flag: string, environment: string, prerequisites: read
 function unmet({ enabled, variants, parent }: Prerequisite, environment: string): string | null {
   if (!parent.exists) return 'does not exist';
   if (parent.archived) return 'is archived';
+  if ((parent.dependencies ?? []).length > 0) return 'depends on another flag itself, which clients do not follow';
   const exposure = exposureOf(parent);
   if (!enabled) return exposure === 100 && isOpen(parent) ? `is on for everybody in environment ${environment}` : null;
   if (!parent.enabled) return `is off in environment ${environment}`;
