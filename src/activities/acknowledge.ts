@@ -12,8 +12,8 @@ export interface Awaited {
   place: StagePlace;
   /** That of the stage's row, or 0 where there is none. */
   generation: number;
-  /** Percent that a client's copy of the flag must let in. */
-  exposure: number;
+  /** Percent that a client's copy of the flag must let in; null: whatever it lets in. */
+  exposure: number | null;
   /** How many instances there must be at least. */
   instancesMin: number;
   timeoutMs: number;
@@ -44,7 +44,7 @@ export async function acknowledged(instances: Instances, of: Awaited, context: E
     const now = performance.now();
     if (now - began >= of.timeoutMs) throw notAcknowledged(of, live, missing);
     context.report({ progress: of.progress ?? progressOf(live, missing, of), note: noteOf(live, missing, of) });
-    if (now - nudgedAt >= of.nudgeAfterMs && missing.some(({ exposure }) => exposure !== of.exposure)) {
+    if (now - nudgedAt >= of.nudgeAfterMs && missing.some((instance) => !seesFlag(instance, of))) {
       nudgedAt = now;
       await of.nudge();
     }
@@ -52,8 +52,9 @@ export async function acknowledged(instances: Instances, of: Awaited, context: E
   }
 }
 
-const actsOn = ({ generation, exposure }: LiveInstance, of: Awaited): boolean =>
-  generation >= of.generation && exposure === of.exposure;
+const seesFlag = ({ exposure }: LiveInstance, of: Awaited): boolean => of.exposure === null || exposure === of.exposure;
+const actsOn = (instance: LiveInstance, of: Awaited): boolean =>
+  instance.generation >= of.generation && seesFlag(instance, of);
 
 const progressOf = (live: readonly LiveInstance[], missing: readonly LiveInstance[], of: Awaited): Progress => ({
   done: live.length - missing.length,

@@ -89,8 +89,13 @@ export class Exposure {
     }
   }
 
-  /** Waits until all live instances act on what was set last; null where the step doesn't ask for that. */
-  async acknowledged(on: OnTheWay & { instancesMin?: number; timeoutMs?: number } = {}): Promise<string | null> {
+  /**
+   * Waits until all live instances act on what was set last (`rowAlone`: on the stage, whatever their flag says); null where
+   * the step doesn't ask for that.
+   */
+  async acknowledged(
+    on: OnTheWay & { instancesMin?: number; timeoutMs?: number; rowAlone?: boolean } = {},
+  ): Promise<string | null> {
     if (this.#acknowledge === null) return null;
     const { required, timeout } = this.#acknowledge;
     const flag = await this.change.states.read(this.change.key);
@@ -100,7 +105,7 @@ export class Exposure {
       {
         place: this.path.place,
         generation: row?.generation ?? 0,
-        exposure: flag === null ? 0 : exposureOf(flag.ours),
+        exposure: on.rowAlone === true ? null : flag === null ? 0 : exposureOf(flag.ours),
         instancesMin: on.instancesMin ?? (required === 'all' ? 1 : required),
         timeoutMs: on.timeoutMs ?? durationMs(timeout),
         since: latest(flag?.changedAt ?? null, row?.changedAt ?? null),

@@ -1,31 +1,16 @@
 import { type ErrorCode, SwitchbackError } from '../messages/index.ts';
 import { answersNew, nextStage, type Stage } from '../plan/index.ts';
 import type { Beside } from './flag-change.ts';
-import type { EffectContext, EffectInput, EffectResult } from './effect.ts';
-import { Exposure } from './exposure.ts';
-import { Positions } from './rollout-position.ts';
+import type { Exposure } from './exposure.ts';
 
 /** A stage in between is waited for so long; what isn't done by then is the rollback's, which waits as long as it takes. */
 const STAGE_WAIT_MS = 30_000;
 
 /**
- * Takes users off the new path at once, for a rollout that is under way or done: to its `exposureOnFailure`, or to 0 %.
- * Idempotent, and safe beside the rollout's own activity, which raises nothing any more once this has begun: it stands
- * still until the run interrupts it (whoever calls this holds the run or turns it round).
+ * Takes users off the new path: the flag first; then a path at which the new side answers everybody goes back to `shadow`,
+ * where that loses nothing. Idempotent. `beside` commits with the intent: a rollout's own activity, which may be at work
+ * beside it, must raise nothing any more (see `Positions.countLowering`).
  */
-export async function lowerExposure(input: EffectInput<'rollout'>, context: EffectContext): Promise<EffectResult> {
-  const exposure = new Exposure(input, context);
-  const { change } = exposure;
-  const { flag, environment } = change.ref;
-  const percent = input.step.exposureOnFailure?.percent ?? 0;
-  const row = await change.states.read(change.key);
-  if (row === null || row.restored) return { note: `flag ${flag} in ${environment} is not raised`, progress: null };
-  const positions = new Positions(change);
-  await lowerTo(exposure, percent, (session) => positions.countLowering(session));
-  return { note: `flag ${flag} in ${environment} was lowered to ${percent} %`, progress: null };
-}
-
-/** The flag first; then a path at which the new side answers whomever the flag lets in goes back to `shadow`. */
 export async function lowerTo(exposure: Exposure, percent: number, beside: Beside): Promise<void> {
   await exposure.expose(percent, { beside });
   const ours = await exposure.path.ours();

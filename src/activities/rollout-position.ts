@@ -18,7 +18,7 @@ export interface Position {
   acted?: string | null;
   /** Why it stopped. It stands, whoever comes back after a crash, until a person says retry. */
   verdict?: Verdict | null;
-  /** How often exposure was lowered from outside; see `lowerExposure`. */
+  /** How often exposure was lowered from outside; see `lowerTo`. */
   lowered?: number;
 }
 export interface Verdict {

@@ -17,7 +17,7 @@ export async function undoExposure(input: Input, context: EffectContext): Promis
   const exposure = new Exposure(input, context);
   const { change } = exposure;
   const { flag, environment } = change.ref;
-  if (!(await change.restore())) {
+  if (!(await restored(exposure, input, context))) {
     const note = `flag ${flag} was not changed: nothing to undo`;
     await change.recordUndone(note);
     return { note, progress: null };
@@ -29,6 +29,17 @@ export async function undoExposure(input: Input, context: EffectContext): Promis
     .join('; ');
   await change.recordUndone(note);
   return { note, progress: null };
+}
+
+/** As `FlagChange.restore`. While Unleash is away, the row alone takes those back whom it has put on the new side. */
+async function restored(exposure: Exposure, input: Input, context: EffectContext): Promise<boolean> {
+  try {
+    return await exposure.change.restore();
+  } catch (error) {
+    const away = error instanceof SwitchbackError && error.code === 'UnleashUnreachable';
+    if (away) await stagesBack(exposure, input, context, { rowAlone: true });
+    throw error;
+  }
 }
 
 /** Waits until clients act on the restored flag, and in words how long that took where they say so. */
@@ -43,18 +54,27 @@ async function seenByAll(exposure: Exposure, context: EffectContext): Promise<st
   return null;
 }
 
-/** Takes the path's stage back to what the step found; what was done in words, nothing where it never set one. */
-async function stagesBack(exposure: Exposure, input: Input, context: EffectContext): Promise<string[]> {
+/**
+ * Takes the path's stage back to what the step found; what was done in words, nothing where it never set one. `rowAlone`: the
+ * flag stays as it is, and may let users in: no further than to `shadow`, which may be mixed with them.
+ */
+async function stagesBack(
+  exposure: Exposure,
+  input: Input,
+  context: EffectContext,
+  { rowAlone = false } = {},
+): Promise<string[]> {
   const { path } = exposure;
   let words: string | null = null;
   for (let ours = await path.ours(); ours !== null && ours.set !== ours.found; ours = await path.ours()) {
+    if (rowAlone && !answersNew(ours.set)) break;
     const to = nextStage(ours.set, ours.found);
     await assertMayAnswer(exposure, input, context, { from: ours.set, to });
     context.report({ progress: null, note: `takes the path of flag ${path.place.flag} from ${ours.set} to ${to}` });
     // Only what is about to answer must have all writes. What failed on a new side that goes would hold its own rollback.
     if (answersNew(ours.set) !== answersNew(to)) await exposure.repaired({ lacking: answersNew(to) ? 'new' : 'old' });
     await path.moveTo(to, 'undoing');
-    words = await exposure.acknowledged({ instancesMin: 0 });
+    words = await exposure.acknowledged({ instancesMin: 0, rowAlone });
   }
   const found = (await path.ours())?.found;
   return found === undefined ? [] : [`its path is at stage ${found}${words === null ? '' : ` (${words})`}`];

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { flag } from '../../src/activities/flag.ts';
-import { lowerExposure } from '../../src/activities/lower-exposure.ts';
+import { Exposure } from '../../src/activities/exposure.ts';
+import { lowerTo } from '../../src/activities/lower-exposure.ts';
+import { Positions } from '../../src/activities/rollout-position.ts';
 import { createLiveCheck } from '../../src/activities/live-check.ts';
 import { rollout } from '../../src/activities/rollout.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
@@ -228,14 +230,15 @@ describe('a ramp with stages', () => {
     const up = rollout.up(input, here.context({ signal: stop.signal }));
     up.catch(() => undefined);
     await here.reported(({ note }) => note?.startsWith('at stage ramp-down') ?? false);
-    const lowered = await lowerExposure(input, here.context());
-    expect(lowered.note).toBe(`flag ${name} in development was lowered to 0 %`);
+    const exposure = new Exposure(input, here.context());
+    const lower = () => lowerTo(exposure, 0, (session) => new Positions(exposure.change).countLowering(session));
+    await lower();
     expect(await flagOf(here, name)).toEqual({ percent: '0', variants: [] });
     expect(await rowOf(here, name)).toMatchObject({ stage: 'shadow' });
     await here.reported(({ note }) => note === 'exposure was lowered; waits for what the run decides');
     stop.abort(new Error('interrupted'));
     await expect(up).rejects.toThrow('interrupted');
-    await lowerExposure(input, here.context());
+    await lower();
     expect(await rowOf(here, name)).toMatchObject({ stage: 'shadow' });
     await rollout.down(input, here.context());
     expect(await rowOf(here, name)).toMatchObject({ stage: 'off' });
