@@ -43,8 +43,8 @@ async function attempted(run: Run, phase: Phase, step: Step, at: StepProgress): 
 /** What a person may accept as it is shown, by its digest. */
 const acceptable = ({ fields: { accept } }: StepFailure): { drift?: string } =>
   typeof accept === 'string' ? { drift: accept } : {};
-/** A rollout watches its guards itself: what they say counts for all that exposes users. */
-const BREACHES: readonly string[] = ['GuardTripped', 'MetricsUnreachable'];
+/** A rollout watches its guards and gates itself: what they say counts for all that exposes users. */
+const BREACHES: readonly string[] = ['GuardTripped', 'MetricsUnreachable', 'GateFailed', 'GateNoData'];
 
 /**
  * After the point of no return nothing rolls back, whatever the plan says. What would take the way back and is refused

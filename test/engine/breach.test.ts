@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { Database } from '../../src/adapters/postgres/database.ts';
+import { Stages } from '../../src/adapters/postgres/stages.ts';
 import { exposureOf } from '../../src/adapters/unleash/flag-state.ts';
 import { Unleash } from '../../src/adapters/unleash/unleash.ts';
 import type { Status } from '../../src/messages/index.ts';
@@ -281,5 +282,42 @@ test('a worker killed while it takes users off: another one does, before anythin
   expect((await handle.status()).breach?.lowered).toMatchObject([{ flag, percent: 0 }]);
   team.blocking.clear();
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+  await home.close();
+});
+
+test('a path with stages goes to where the old side answers, and back to its stage when a person says so', async () => {
+  const engine = await startEngine({ unleash: true });
+  const { guard, set } = await gauge(engine);
+  const { name: flagName, exposure, exists } = flags();
+  const flag = flagName('path');
+  const stage = (id: 'dual-write' | 'shadow' | 'live', needs: string[] = []) => ({
+    ...{ id, uses: 'flag' as const, flag, stage: id, needs },
+    acknowledge: { required: 0, timeout: '5s' },
+  });
+  const plan = planOf(
+    engine.name('stages'),
+    [
+      { name: 'one', steps: [stage('dual-write'), stage('shadow', ['dual-write']), stage('live', ['shadow'])] },
+      { name: 'two', guards: [guard], steps: [{ id: 'ask', uses: 'approval' }] },
+    ],
+    { onBreach: 'hold', flags: quick([flag]) },
+  );
+  const handle = await engine.switchback.start(plan, { requestedBy: by });
+  await untilStatus(handle, (status) => status.status === 'awaiting-approval');
+  const home = new Database('home', { url: engine.config.databases['home']?.url ?? '' });
+  const row = () => new Stages(home).read({ environment: 'development', flag });
+  expect([(await row())?.stage, await exposure(flag)]).toEqual(['live', 100]);
+  await set(4);
+  await untilStatus(handle, (status) => status.breach?.lowered[0]?.percent === 0);
+  expect([(await row())?.stage, await exposure(flag)]).toEqual(['shadow', 0]);
+  await set(0);
+  await handle.retry({ by });
+  await untilStatus(handle, (status) => status.status === 'awaiting-approval' && status.breach === undefined);
+  expect([(await row())?.stage, await exposure(flag)]).toEqual(['live', 100]);
+  await set(4);
+  await untilStatus(handle, (status) => status.breach?.lowered[0]?.percent === 0);
+  await handle.abort({ by });
+  await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+  expect([(await row())?.stage, await exists(flag)]).toEqual(['off', false]);
   await home.close();
 });
