@@ -5,3 +5,7 @@ CREATE TABLE offers (
   amount numeric NOT NULL,
   currency text NOT NULL
 );
+CREATE TABLE failed_requests (
+  at timestamptz NOT NULL DEFAULT now(),
+  path text NOT NULL
+);

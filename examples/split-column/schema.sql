@@ -4,6 +4,11 @@ CREATE TABLE offers (
   item text NOT NULL,
   price text NOT NULL
 );
+-- What the service fails at, by the path it took: the plan's guards look here.
+CREATE TABLE failed_requests (
+  at timestamptz NOT NULL DEFAULT now(),
+  path text NOT NULL
+);
 
 INSERT INTO offers (item, price)
 SELECT 'Item ' || n, (n * 0.25)::numeric(12, 2) || (ARRAY[' NOK', ' EUR', ' USD'])[1 + n % 3] FROM generate_series(1, 3000) n;

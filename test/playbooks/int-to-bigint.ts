@@ -34,6 +34,7 @@ const reading = (type: 'integer' | 'bigint'): Client => ({
 export const intToBigint: Playbook = {
   name: 'int-to-bigint',
   warnings: [],
+  switched: true,
   // Beyond what an integer holds.
   proofs: {
     up: `SELECT setval('orders_id_seq', 3000000000);

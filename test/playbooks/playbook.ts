@@ -28,6 +28,10 @@ export interface Playbook {
   oldForm?(row: Row): Row;
   /** A thing that only old clients have written, seen whole. */
   fromOld?(seen: Row): Row;
+  /** Its service has the switch of src/switch; else it asks unleash-client itself. */
+  switched?: true;
+  /** What trips a guard when new code has served some requests; else the run is aborted at the last moment. */
+  breach?: string;
   /** What else must be true at the end: a query that gives `t`. */
   proofs?: Partial<Record<'up' | 'back', string>>;
 }

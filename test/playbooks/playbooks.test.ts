@@ -1,7 +1,10 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Engine, startEngine } from '../harness/engine.ts';
 import { Flags } from './flags.ts';
-import { databaseOf, runPlaybook, WAYS } from './run.ts';
+import { databaseOf, documentedOf, runPlaybook, WAYS } from './run.ts';
+import type { CatalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
+import type { Playbook } from './playbook.ts';
 import { addColumnBackfill } from './add-column-backfill.ts';
 import { foreignKey } from './foreign-key.ts';
 import { intToBigint } from './int-to-bigint.ts';
@@ -34,28 +37,38 @@ const PLAYBOOKS = ALL.filter(({ name }) => (process.env['PLAYBOOK'] ?? name).spl
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const RUNS_MAX_MS = 300_000;
 
+const HOOK_MAX_MS = 120_000;
+
 const RUNS = PLAYBOOKS.flatMap((playbook) => WAYS.map((way) => ({ playbook, way, name: `${playbook.name}, ${way}` })));
 
 describe('playbooks', () => {
   const outcomes = new Map<string, Promise<void>>();
   let engine: Engine;
   let flags: Flags;
+  let ledger: pg.Pool;
 
   beforeAll(async () => {
     console.log(`playbooks: SEED=${SEED}`);
     const databases = RUNS.map(({ playbook, way }) => databaseOf(playbook, way));
     engine = await startEngine({ databases, approvers: { dba: ['ana@example.com'] }, unleash: true });
     flags = await Flags.connect();
+    ledger = new pg.Pool({ connectionString: engine.config.databases['home']?.url, max: 4 });
+    const documented = new Map<Playbook, CatalogSnapshot>();
+    for (const playbook of PLAYBOOKS) documented.set(playbook, await documentedOf(playbook));
     for (const [at, { name, playbook, way }] of RUNS.entries()) {
-      const outcome = runPlaybook(playbook, way, engine, flags, SEED + at * 100);
+      const outcome = runPlaybook(playbook, way, {
+        ...{ engine, flags, ledger, seed: SEED + at * 100 },
+        documented: documented.get(playbook) ?? new Map(),
+      });
       // Its test comes to it later.
       outcome.catch(() => undefined);
       outcomes.set(name, outcome);
     }
-  });
+  }, HOOK_MAX_MS);
   afterAll(async () => {
     const settled = await Promise.allSettled(outcomes.values());
     flags.close();
+    await ledger.end();
     await engine.close(settled.every(({ status }) => status === 'fulfilled'));
   }, RUNS_MAX_MS);
 

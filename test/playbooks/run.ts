@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Pool } from 'pg';
 import { expect } from 'vitest';
 import { parse } from 'yaml';
 import type { CatalogSnapshot } from '../../src/adapters/postgres/catalog.ts';
@@ -25,13 +26,22 @@ const LOOK_EVERY_MS = 1_000;
 /** Requests of new clients that are served at the last moment before a run is taken back. */
 const LAST_REQUESTS = 15;
 
+/** What all runs share, and what each has of its own. */
+export interface Place {
+  engine: Engine;
+  flags: Flags;
+  /** A service's pool to the home ledger. */
+  ledger: Pool;
+  /** The schema that the playbook promises. */
+  documented: CatalogSnapshot;
+  seed: number;
+}
+
 /** One run of a playbook beside all the others, with live traffic. Throws at whatever isn't as docs/playbooks.md says. */
 export async function runPlaybook(
   playbook: Playbook,
   way: Way,
-  engine: Engine,
-  flags: Flags,
-  seed: number,
+  { engine, flags, ledger, documented, seed }: Place,
 ): Promise<void> {
   const file = (name: string): string => readFileSync(`examples/${playbook.name}/${name}`, 'utf8');
   const url = engine.config.databases[databaseOf(playbook, way)]?.url ?? '';
@@ -46,11 +56,14 @@ export async function runPlaybook(
   });
   const [flag = ''] = Object.keys((parse(plan) as { spec: { flags?: object } }).spec.flags ?? {});
   const [before, flagBefore] = [await snapshotOf(url), await flags.state(flag)];
-  const traffic = await Traffic.start({ playbook, url, seed, isNew: (user) => flags.isNew(flag, user) });
+  const service = playbook.switched === true ? flags.switches(flag, ledger) : flags.serves(flag);
+  const traffic = await Traffic.start({ playbook, url, seed, service });
   try {
     await checks(engine, plan, playbook);
     const handle = await engine.switchback.start(plan, { requestedBy: 'dev@example.com' });
-    await follow({ handle, traffic, flag, flags }, way);
+    const { breach = null } = playbook;
+    const trip = breach === null ? null : () => execute(url, breach);
+    await follow({ handle, traffic, flag, flags, trip }, way);
     if (way === 'up') {
       const { outcome } = await handle.result();
       expect(outcome).toBe('completed');
@@ -66,7 +79,7 @@ export async function runPlaybook(
   const proof = playbook.proofs?.[way] ?? 'SELECT true AS proven';
   expect([proof, await execute(url, proof)]).toEqual([proof, [{ proven: 't' }]]);
   if (way === 'back') expect(await flags.state(flag)).toEqual(flagBefore);
-  const wanted = way === 'back' ? before : await documented(file('after.sql'));
+  const wanted = way === 'back' ? before : documented;
   expect(differenceWords(catalogDifference(wanted, await snapshotOf(url)))).toEqual([]);
 }
 
@@ -85,10 +98,12 @@ interface Run {
   traffic: Traffic;
   flag: string;
   flags: Flags;
+  /** What is done to trip a guard of the rollout; null: the run is aborted at its last wait. */
+  trip: (() => Promise<unknown>) | null;
 }
 
-/** Approves what is to be approved, once clients of both kinds agree on every row; takes the run back at its last wait. */
-async function follow({ handle, traffic, flag, flags }: Run, way: Way): Promise<void> {
+/** Approves what is to be approved, once clients of both kinds agree on every row; takes the run back at its last wait, or by a guard. */
+async function follow({ handle, traffic, flag, flags, trip }: Run, way: Way): Promise<void> {
   const decided = new Set<string>();
   for await (const status of handle.watch({ intervalMs: LOOK_EVERY_MS })) {
     if (process.env['PLAYBOOK_TRACE'])
@@ -113,10 +128,12 @@ async function follow({ handle, traffic, flag, flags }: Run, way: Way): Promise<
         accepted: true,
       });
     }
-    if (way === 'back' && waitsToEnd(status) && !decided.has('abort')) {
-      decided.add('abort');
+    if (way === 'up' || decided.has('back')) continue;
+    if (trip === null ? waitsToEnd(status) : traffic.requests.new > LAST_REQUESTS) {
+      decided.add('back');
       await traffic.untilMore('new', LAST_REQUESTS);
-      expect(await handle.abort({ by: APPROVER })).toMatchObject({ accepted: true });
+      if (trip === null) expect(await handle.abort({ by: APPROVER })).toMatchObject({ accepted: true });
+      else await trip();
     }
   }
 }
@@ -145,11 +162,11 @@ async function execute(url: string, sql: string): Promise<unknown> {
   }
 }
 
-/** The catalog of a database that was made by this file. */
-async function documented(sql: string): Promise<CatalogSnapshot> {
+/** The catalog that `after.sql` makes. To be called in `beforeAll`: a database made in a test goes with that. */
+export async function documentedOf({ name }: Playbook): Promise<CatalogSnapshot> {
   const { url, drop } = await freshDatabase('after');
   try {
-    await execute(url, sql);
+    await execute(url, readFileSync(`examples/${name}/after.sql`, 'utf8'));
     return await snapshotOf(url);
   } finally {
     await drop();

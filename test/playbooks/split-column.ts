@@ -15,6 +15,8 @@ const inColumns = (row: Row): Row => {
 export const splitColumn: Playbook = {
   name: 'split-column',
   warnings: [],
+  switched: true,
+  breach: "INSERT INTO failed_requests (path) SELECT 'new' FROM generate_series(1, 4)",
   old: tableClient('offers', { item: 'item', price: 'price' }, next),
   new: {
     ...columns,

@@ -13,6 +13,7 @@ const profiles = tableClient('profiles', { bio: 'bio', city: 'city' }, next, 'us
 export const splitTable: Playbook = {
   name: 'split-table',
   warnings: [],
+  switched: true,
   old: tableClient('users', { email: 'email', bio: 'bio', city: 'city' }, next),
   new: {
     select: 'SELECT u.id, u.email, p.bio, p.city FROM users u JOIN profiles p ON p.user_id = u.id',

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Random, randomFrom } from '../engine/chaos-traffic.ts';
+import type { Service, Side } from './flags.ts';
 import type { Client, Playbook, Query, Row } from './playbook.ts';
 
 /** Each lane is one request at a time, on things of its own; with the rest between them about twenty a second in all. */
@@ -15,17 +16,15 @@ const CLIENT_LOCK_TIMEOUT_MS = 20_000;
 /** Of those that are told: the first say it all. */
 const DIFFERENCES_MAX = 5;
 
-type Side = 'old' | 'new';
 export interface TrafficOptions {
   playbook: Playbook;
   url: string;
   seed: number;
-  /** Whether the flag puts this user on the new path. */
-  isNew(user: number): boolean;
+  service: Service;
 }
 
 /**
- * A service in the middle of a migration: each request asks the flag which code to run, the old client's or the new
+ * A service in the middle of a migration: for each request the flag says which code to run, the old client's or the new
  * one's. A thing is written by one lane, now by this code and now by that; the model has what was acknowledged last, and
  * every read must give it.
  */
@@ -47,7 +46,7 @@ export class Traffic {
 
   static async start(options: TrafficOptions): Promise<Traffic> {
     const traffic = new Traffic(options);
-    const { playbook, url, seed, isNew } = options;
+    const { playbook, url, seed, service } = options;
     const connections = await Promise.all(Array.from({ length: LANES }, () => connect(url)));
     const [first] = connections;
     if (first === undefined) throw new Error('no lane');
@@ -57,7 +56,7 @@ export class Traffic {
     const ids = [...traffic.#model.keys()];
     traffic.#lanes = connections.map((connection, number) => {
       const own = ids.filter((_, at) => at % LANES === number);
-      return new Lane(traffic, { playbook, connection, own, random: randomFrom(seed + number), isNew });
+      return new Lane(traffic, { playbook, connection, own, random: randomFrom(seed + number), service });
     });
     traffic.#running = traffic.#lanes.map((lane) => traffic.#run(lane));
     return traffic;
@@ -120,6 +119,7 @@ export class Traffic {
     this.#over.abort();
     await Promise.all(this.#running);
     await Promise.all(this.#lanes.map((lane) => lane.end()));
+    await this.#options.service.close();
   }
 }
 
@@ -128,7 +128,7 @@ interface LaneOptions {
   connection: pg.Client;
   own: string[];
   random: Random;
-  isNew(user: number): boolean;
+  service: Service;
 }
 
 class Lane {
@@ -154,16 +154,20 @@ class Lane {
   }
 
   async #request(): Promise<void> {
-    const side: Side = this.#options.isNew(Math.floor(this.random() * 1_000)) ? 'new' : 'old';
+    const user = Math.floor(this.random() * 1_000);
     const act = this.random();
     const what = act < 0.4 ? 'read' : act < 0.7 ? 'change' : act < 0.9 ? 'add' : 'remove';
+    let served: Side | 'neither' = 'neither';
     try {
-      if (what === 'read') await this.#check(side, this.#pick());
-      else await this.#write(side, what);
-      this.#traffic.requests[side] += 1;
+      await this.#options.service.serve(user, what === 'read' ? 'read' : 'write', async (side) => {
+        served = side;
+        if (what === 'read') await this.#check(side, this.#pick());
+        else await this.#write(side, what);
+        this.#traffic.requests[side] += 1;
+      });
     } catch (error) {
       const { code = '', message } = error as { code?: string; message: string };
-      this.#traffic.faults.push(`${new Date().toISOString()} ${side} ${what}: ${code} ${message}`);
+      this.#traffic.faults.push(`${new Date().toISOString()} ${served} ${what}: ${code} ${message}`);
     }
   }
 
