@@ -1,4 +1,4 @@
-import { type LimitMemory, type MetricMemory, nextLimit, nextWindow } from '../adapters/metrics/metric-window.ts';
+import { type LimitMemory, nextLimit, nextPair, type PairMemory } from '../adapters/metrics/metric-window.ts';
 import type { MetricReading } from '../adapters/metrics/metrics.ts';
 import type { GateCounts } from '../adapters/postgres/gate-windows.ts';
 import { SwitchbackError } from '../messages/index.ts';
@@ -14,9 +14,7 @@ import type { EffectContext } from './effect.ts';
 import type { FlagChange } from './flag-change.ts';
 
 /** What is kept of one metric from look to look; JSON, in the ledger. */
-interface Memory {
-  old?: MetricMemory | null;
-  new?: MetricMemory | null;
+interface Memory extends PairMemory {
   limit?: LimitMemory | null;
 }
 export type Memories = Record<string, Memory>;
@@ -40,7 +38,6 @@ export interface LookAt {
   oldUnused: boolean;
 }
 
-const NONE = { total: 0, bad: 0 };
 export const sourceOf = (metric: Metric): MetricSource =>
   METRIC_SOURCES.find((source) => metric[source] !== undefined) ?? 'sql';
 
@@ -74,29 +71,7 @@ export function readMetrics(
         return { metric, counts: null, value, silent: why, memory: { limit } };
       }
       const [old, fresh] = await Promise.all([read(metric, 'old'), read(metric, 'new')]);
-      return ratio(metric, memory, look, { old, new: fresh });
+      return { metric, value: null, ...nextPair(memory, { old, new: fresh }, look) };
     }),
   );
-}
-
-function ratio(
-  metric: Metric,
-  memory: Memory,
-  { intervalMs, oldUnused }: LookAt,
-  readings: Record<MetricPath, MetricReading>,
-): Reading {
-  const old = nextWindow(memory.old ?? null, readings.old, intervalMs);
-  const fresh = nextWindow(memory.new ?? null, readings.new, intervalMs);
-  const oldCounts = old.window ?? (oldUnused && readings.old.kind === 'none' ? NONE : null);
-  const silent = [
-    ...(fresh.window === null ? [`new path: ${fresh.why ?? 'nothing'}`] : []),
-    ...(oldCounts === null ? [`old path: ${old.why ?? 'nothing'}`] : []),
-  ].join('; ');
-  return {
-    metric,
-    counts: oldCounts === null || fresh.window === null ? null : { old: oldCounts, new: fresh.window },
-    value: null,
-    silent: silent === '' ? null : silent,
-    memory: { old: old.memory, new: fresh.memory },
-  };
 }

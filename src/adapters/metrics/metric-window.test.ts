@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type MetricMemory, type MetricReading, nextLimit, nextWindow } from './metric-window.ts';
+import {
+  type MetricMemory,
+  type MetricReading,
+  nextLimit,
+  nextPair,
+  nextWindow,
+  type PairMemory,
+} from './metric-window.ts';
 
 const MINUTE = 60_000;
 const window = (at: number, total: number, bad: number): MetricReading => ({
@@ -129,4 +136,51 @@ test('a limit on counters counts from the first look, one on a number is that nu
   expect(values).toEqual([0, 0, 3, 3]);
   expect(nextLimit(null, { kind: 'value', at: 1, note: null, value: 7.5 })).toMatchObject({ value: 7.5, memory: null });
   expect(nextLimit(null, { kind: 'none', reason: 'away' })).toMatchObject({ value: null, why: 'away' });
+});
+
+describe('both paths', () => {
+  const away: MetricReading = { kind: 'none', reason: 'away' };
+  const countsOf = (looks: readonly [old: MetricReading, fresh: MetricReading][], oldUnused = false) => {
+    let memory: PairMemory = {};
+    return looks.map(([old, fresh]) => {
+      const outcome = nextPair(memory, { old, new: fresh }, { intervalMs: MINUTE, oldUnused });
+      memory = JSON.parse(JSON.stringify(outcome.memory)) as PairMemory;
+      return outcome.counts ?? outcome.silent;
+    });
+  };
+  const at = (minute: number, total: number, bad: number) => counter(minute * MINUTE, ['', null, total, bad]);
+
+  test('have windows of the same time, whichever of them could not be read in between', () => {
+    expect(
+      countsOf([
+        [at(0, 100, 0), away],
+        [at(1, 200, 0), at(1, 20, 0)],
+        // An outage of both, in which the new path can't be read.
+        [at(2, 300, 90), away],
+        [at(3, 400, 90), at(3, 40, 9)],
+        [away, at(4, 50, 9)],
+        [at(5, 500, 91), at(5, 60, 9)],
+      ]),
+    ).toEqual([
+      'new path: away; old path: counters need a second look',
+      'new path: counters need a second look; old path: counters need a second look',
+      'new path: away',
+      { old: { total: 200, bad: 90 }, new: { total: 20, bad: 9 } },
+      'old path: away',
+      { old: { total: 100, bad: 1 }, new: { total: 20, bad: 0 } },
+    ]);
+  });
+
+  test('need no old one where everybody is on the new one', () => {
+    const looks: [MetricReading, MetricReading][] = [
+      [away, at(0, 20, 0)],
+      [away, at(1, 30, 1)],
+    ];
+    expect(countsOf(looks, true)).toEqual([
+      'new path: counters need a second look',
+      { old: { total: 0, bad: 0 }, new: { total: 10, bad: 1 } },
+    ]);
+    const missing = 'new path: counters need a second look; old path: away';
+    expect(countsOf(looks)).toEqual([missing, missing]);
+  });
 });

@@ -69,6 +69,43 @@ export function nextWindow(memory: MetricMemory | null, reading: MetricReading, 
   return rounded(grown(before, memory.at, reading.parts), rest, { at: reading.at, parts });
 }
 
+/** What is kept of both paths. */
+export interface PairMemory {
+  old?: MetricMemory | null;
+  new?: MetricMemory | null;
+}
+export interface PairOutcome {
+  counts: { old: Counts; new: Counts } | null;
+  /** Why there are no counts. */
+  silent: string | null;
+  memory: PairMemory;
+}
+
+/**
+ * The windows of both paths, which begin and end with the same looks: where one path can't be read, what the other has
+ * counted waits for it. Else an outage of both, in a minute in which only the old path could be read, would be seen in the
+ * new one's counts alone. `oldUnused`: the old path isn't missing where everybody is on the new one.
+ */
+export function nextPair(
+  memory: PairMemory,
+  readings: { old: MetricReading; new: MetricReading },
+  { intervalMs, oldUnused }: { intervalMs: number; oldUnused: boolean },
+): PairOutcome {
+  const old = nextWindow(memory.old ?? null, readings.old, intervalMs);
+  const fresh = nextWindow(memory.new ?? null, readings.new, intervalMs);
+  const isOldMissing = readings.old.kind === 'none' && !oldUnused;
+  const oldCounts = old.window ?? (readings.old.kind === 'none' && oldUnused ? { total: 0, bad: 0 } : null);
+  const silent = [
+    ...(fresh.window === null ? [`new path: ${fresh.why ?? 'nothing'}`] : []),
+    ...(oldCounts === null ? [`old path: ${old.why ?? 'nothing'}`] : []),
+  ].join('; ');
+  return {
+    counts: oldCounts === null || fresh.window === null ? null : { old: oldCounts, new: fresh.window },
+    silent: silent === '' ? null : silent,
+    memory: readings.new.kind === 'none' || isOldMissing ? memory : { old: old.memory, new: fresh.memory },
+  };
+}
+
 /** What is kept for a limit on a counter: what was counted since the first look. */
 export interface LimitMemory {
   at: number;
