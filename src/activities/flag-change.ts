@@ -152,6 +152,8 @@ export class FlagChange {
   ): Promise<void> {
     await this.locked(async (session) => {
       const row = await this.states.read(this.key, session);
+      // Another worker was quicker with the same undoing.
+      if (row?.restored === true && restored) return;
       if (row === null || row.restored) throw new Error(`the flag state of step ${this.key.step} is gone`);
       if (!row.confirmed) {
         this.#assertOurs(row, await this.#unleash.read(this.ref, this.#context.signal));

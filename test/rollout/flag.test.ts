@@ -53,7 +53,7 @@ const stateOf = async ({ deps, run }: Room, step: string) =>
  * clients from a cache of a second.
  *
  * Unleash numbers what it serves by its newest event. Of two changes at once (other test files make some) the one with
- * the lower number can be committed last, and then clients see it with the next change only: so another one is made.
+ * the lower number can be committed last, and then clients see it with the next change only: so the flag is nudged.
  */
 async function letIn(here: Room, name: string, percent: number): Promise<number[]> {
   const { url, clientToken } = servers().unleash;
@@ -74,10 +74,10 @@ async function letIn(here: Room, name: string, percent: number): Promise<number[
     };
     client.on('error', reject).on('synchronized', look).on('changed', look);
   });
-  const another = setInterval(() => void meddle(here, unique('another'), 1).catch(() => undefined), ANOTHER_CHANGE_MS);
-  return asWished.finally(() => clearInterval(another));
+  const nudges = setInterval(() => void here.unleash.nudge(refOf(name), signal).catch(() => undefined), NUDGE_EVERY_MS);
+  return asWished.finally(() => clearInterval(nudges));
 }
-const ANOTHER_CHANGE_MS = 3_000;
+const NUDGE_EVERY_MS = 3_000;
 
 describe('flag', () => {
   test('sets a percentage that clients see, and leaves no flag behind when it is undone', async () => {
@@ -144,6 +144,18 @@ describe('flag', () => {
     expect(await percentOf(here, name)).toBe('25');
     for (let i = 0; i < 3; i++) await flag.down(input, here.context());
     expect(await here.unleash.read(refOf(name), signal)).toEqual(before);
+  });
+
+  test('two workers that do the same at once make one change, both ways', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const input = inputOf(here.run, stepOf(name, { percent: 25 }));
+    const twice = (work: () => Promise<unknown>) => Promise.all([work(), work()]);
+    await twice(() => flag.up(input, here.context()));
+    const { strategies } = await here.unleash.read(refOf(name), signal);
+    expect(strategies.map(({ parameters }) => parameters['rollout'])).toEqual(['25']);
+    await twice(() => flag.down(input, here.context()));
+    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
   });
 
   test('several steps on one flag are undone one after the other, each to what it found', async () => {

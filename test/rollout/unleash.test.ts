@@ -12,6 +12,7 @@ import { type FlagRef, strangeVersion, Unleash } from '../../src/adapters/unleas
 import type { SwitchbackError } from '../../src/messages/index.ts';
 import { type Fault, flakyUnleash } from '../harness/flaky-unleash.ts';
 import { servers } from '../harness/servers.ts';
+import { adminOf } from '../harness/unleash-servers.ts';
 import { closedPort, serve, unique, unreliableUnleash } from './room.ts';
 
 const signal = new AbortController().signal;
@@ -25,17 +26,8 @@ const refOf = (flag: string): FlagRef => ({
 const ourOf = (flag: string): OurStrategy => ({ title: 'Switchback: test', groupId: flag, stickiness: 'userId' });
 const real = (): Unleash => new Unleash({ url: servers().unleash.url, adminToken: servers().unleash.adminToken });
 
-async function admin(method: string, path: string, body?: unknown): Promise<unknown> {
-  const { url, adminToken } = servers().unleash;
-  const response = await fetch(`${url}/api/admin${path}`, {
-    method,
-    headers: { authorization: adminToken, 'content-type': 'application/json' },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  return text === '' ? null : JSON.parse(text);
-}
+const admin = (method: string, path: string, body?: unknown): Promise<unknown> =>
+  adminOf(servers().unleash, method, path, body);
 
 const strategy = fc.record({
   name: fc.constantFrom('flexibleRollout', 'default', 'remoteAddress'),
