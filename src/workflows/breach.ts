@@ -20,12 +20,13 @@ export async function stopExposure(
   failure: StepFailure,
   { hold }: { hold: boolean },
 ): Promise<void> {
-  const steps = exposingSteps(run);
-  if (steps.length === 0 || !patched('exposure-first')) return;
+  const { steps, kept } = exposingSteps(run);
+  if (steps.length + kept.length === 0 || !patched('exposure-first')) return;
   if (run.lowering === null) {
     const seenAtMs = Number(failure.fields['seenAtMs'] ?? Date.now());
-    const breach: Breach = { key, seenAtMs, lowered: [], left: [], ...(hold && { raising: [] }) };
+    const breach: Breach = { key, seenAtMs, lowered: [], left: kept, ...(hold && { raising: [] }) };
     run.state.breach = breach;
+    if (steps.length === 0) return noteLowered(run, breach, { lowered: [], left: [] });
     run.lowering = lower(run, breach, steps).finally(() => {
       run.lowering = null;
     });
@@ -58,17 +59,17 @@ async function lower(run: Run, breach: Breach, steps: ExposingStep[]): Promise<v
 /** Steps that are done and were lowered: nobody but a person brings them back. */
 const doneSteps = (run: Run, { lowered }: Breach): string[] =>
   exposingSteps(run)
-    .map(({ step }) => step.id)
+    .steps.map(({ step }) => step.id)
     .filter((id) => run.state.steps[id]?.state === 'done' && lowered.some(({ step }) => step === id));
 
-function noteLowered(run: Run, breach: Breach, { lowered, left }: ExposureStopped): void {
+function noteLowered(run: Run, breach: Breach, { lowered, left }: Pick<ExposureStopped, 'lowered' | 'left'>): void {
   breach.lowered = lowered;
-  breach.left = left;
+  breach.left = [...exposingSteps(run).kept, ...left];
   run.event('exposure-lowered', null, {
     what: breach.key,
     flags: lowered.map(({ flag, percent }) => `${flag} at ${percent} %`).join(', '),
     inMs: Math.max(0, ...lowered.map(({ inMs }) => inMs)),
-    left: left.map(({ flag, why }) => `${flag}: ${why}`).join('; '),
+    left: breach.left.map(({ flag, why }) => `${flag}: ${why}`).join('; '),
   });
 }
 
@@ -83,17 +84,32 @@ export function holdBreach(run: Run): void {
   placeHold(run, breach.key, '', { ...error, step: breach.key }, { stops: true });
 }
 
-/** Steps that may expose users, in the order in which they run; not those that are undone or were left out. */
-function exposingSteps({ checked, state }: Run): ExposingStep[] {
+/**
+ * Steps that may expose users, in the order in which they run; not those that are undone or were left out. What ran before
+ * a `retire` or `drop` is `kept`: the old path that its users would go back to is out of use.
+ */
+function exposingSteps({ checked, state }: Run): { steps: ExposingStep[]; kept: Breach['left'] } {
   const { spec } = checked.plan;
-  return spec.phases.flatMap((phase) =>
-    inOrderOfNeeds(phase.steps).flatMap((step): ExposingStep[] => {
-      if (step.uses !== 'flag' && step.uses !== 'rollout') return [];
-      const at = state.steps[step.id];
-      if (at === undefined || !at.touched || ['undone', 'skipped'].includes(at.state)) return [];
-      return [{ phase: phase.name, step, flag: spec.flags[step.flag] ?? null }];
-    }),
-  );
+  const inOrder = spec.phases.flatMap((phase) => inOrderOfNeeds(phase.steps).map((step) => ({ phase, step })));
+  const there = inOrder.filter(({ step }) => {
+    const at = state.steps[step.id];
+    return at !== undefined && at.touched && at.state !== 'undone' && at.state !== 'skipped';
+  });
+  const last = there.findLastIndex(({ step }) => step.uses === 'retire' || step.uses === 'drop');
+  const steps: ExposingStep[] = [];
+  const kept: Breach['left'] = [];
+  for (const [at, { phase, step }] of there.entries()) {
+    if (step.uses !== 'flag' && step.uses !== 'rollout') continue;
+    if (at > last) steps.push({ phase: phase.name, step, flag: spec.flags[step.flag] ?? null });
+    else
+      kept.push({
+        step: step.id,
+        flag: step.flag,
+        why: `${there[last]?.step.id} took its old path out of use`,
+        again: false,
+      });
+  }
+  return { steps, kept };
 }
 
 /** The key of the plan's own guards: no step, phase or gate can be called so. */
@@ -118,7 +134,7 @@ export async function whileLowering<T>(run: Run, work: () => Promise<T>): Promis
 const LOWERING = 'exposure';
 
 async function lowerOn(run: Run, breach: Breach, watch: Watch): Promise<void> {
-  const input = (): StopExposureInput => ({ run: run.ref, steps: exposingSteps(run), seenAtMs: breach.seenAtMs });
+  const input = (): StopExposureInput => ({ run: run.ref, steps: exposingSteps(run).steps, seenAtMs: breach.seenAtMs });
   const stopped = await run.perform<ExposureStopped>(
     LOWERING,
     () => longActivity('keepStoppingExposure', input(), { activityId: LOWERING, summary: 'lowers exposure' }),

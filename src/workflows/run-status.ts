@@ -178,7 +178,7 @@ function breachWords({ breach }: MigrationState): string {
   return [
     ...(lowered.length === 0 ? [] : [`; exposure was lowered ${seconds} s after the breach: ${flags}`]),
     ...left.map(
-      ({ flag, why, again }) => `; flag ${flag} could not be lowered: ${why}${again ? ' (it is tried again)' : ''}`,
+      ({ flag, why, again }) => `; flag ${flag} was not lowered: ${why}${again ? ' (it is tried again)' : ''}`,
     ),
   ].join('');
 }

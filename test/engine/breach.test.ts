@@ -224,7 +224,7 @@ test('an Unleash that is away keeps no rollback from going on: what is no flag i
   await team.called(2);
   const status = await untilStatus(handle, ({ breach }) => (breach?.left.length ?? 0) > 0);
   expect(status.breach?.left).toEqual([{ flag, why: expect.stringContaining('Unleash') }]);
-  expect(status.reason).toContain(`flag ${flag} could not be lowered: `);
+  expect(status.reason).toContain(`flag ${flag} was not lowered: `);
   expect(status.reason).toContain('(it is tried again)');
   expect(await exposure(flag)).toBe(40);
   const { degraded } = await untilStatus(
@@ -320,4 +320,33 @@ test('a path with stages goes to where the old side answers, and back to its sta
   await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
   expect([(await row())?.stage, await exists(flag)]).toEqual(['off', false]);
   await home.close();
+});
+
+test('whose old path is out of use stays where they are: only the rollback brings that back, in its order', async () => {
+  const engine = await startEngine({ unleash: true, databases: ['app'] });
+  const app = new Database('app', { url: engine.config.databases['app']?.url ?? '' });
+  await app.query('CREATE TABLE public.users (id bigint PRIMARY KEY, old text)');
+  const { guard, set } = await gauge(engine);
+  const { name: flagName, exposure, exists } = flags();
+  const [flag, later] = [flagName('flag'), flagName('later')];
+  const plan = planOf(
+    engine.name('retired'),
+    [
+      { name: 'one', steps: [{ id: 'show', uses: 'flag', flag, percent: 40 }] },
+      { name: 'contract', steps: [{ id: 'out', uses: 'retire', database: 'app', column: 'users.old' }] },
+      { name: 'next', steps: [{ id: 'also', uses: 'flag', flag: later, percent: 20 }] },
+      { name: 'last', guards: [guard], steps: [{ id: 'ask', uses: 'approval' }] },
+    ],
+    { onBreach: 'hold', flags: quick([flag, later]) },
+  );
+  const handle = await engine.switchback.start(plan, { requestedBy: by });
+  await untilStatus(handle, (status) => status.status === 'awaiting-approval');
+  await set(4);
+  const held = await untilStatus(handle, (status) => status.breach?.lowered.length === 1);
+  expect([await exposure(flag), await exposure(later)]).toEqual([40, 0]);
+  expect(held.breach?.left).toEqual([{ flag, why: 'out took its old path out of use' }]);
+  await handle.abort({ by });
+  await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+  expect([await exists(flag), await exists(later)]).toEqual([false, false]);
+  await app.close();
 });
