@@ -8,6 +8,7 @@ import { SwitchbackError } from '../messages/index.ts';
 import { type Input, type Job, NO_PASSES, type Passes, passesOf } from './across-job.ts';
 import type { EffectContext, EffectResult } from './effect.ts';
 import { type Mask, maskOf } from './masking.ts';
+import { takeOffProven } from './proven-repairs.ts';
 
 /** A longer value is cut off: the start of it tells people which one it is. */
 const VALUE_CHARACTERS_MAX = 60;
@@ -33,6 +34,7 @@ export async function endPass(
     if (differing === 0 && hot === 0 && repairedInPass === 0 && unequal === null) {
       const mended = repaired === 0 ? '' : `, ${count(repaired)} repaired`;
       const note = `0 of ${counted(checked, 'row')} differ (${pass} ${pass === 1 ? 'pass' : 'passes'}${mended})`;
+      await takeOffProven(input, context, known.beganAt);
       await job.ledgers.right.record(session, job.key, 'applied', { note });
       return { note, progress: { done: checked, total: checked, perSecond: null, etaSeconds: 0 } };
     }

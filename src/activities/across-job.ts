@@ -58,6 +58,8 @@ export interface Passes {
   hot: number;
   sample: Place[];
   hotSample: Place[];
+  /** When the pass under way began, by the home ledger's clock; for steps with `repairs`. */
+  beganAt?: string | null;
 }
 export const NO_PASSES: Passes = {
   passes: 0,

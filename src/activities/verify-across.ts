@@ -24,6 +24,7 @@ import { BackfillProgress } from './backfill-progress.ts';
 import type { Effect, EffectContext, EffectResult } from './effect.ts';
 import { maskOf } from './masking.ts';
 import { type Pace, type Pacer, startPacer, wishOf } from './pacer.ts';
+import { passBegins } from './proven-repairs.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
 
 /** So many pieces a table is cut into at most; a piece of a larger table has more rows than `chunk.rows`. */
@@ -43,7 +44,7 @@ export const verifyAcross: Effect<'verify'> = {
   async up(input, context) {
     const job = jobOf(input, context);
     for (;;) {
-      const started = await untilFree(context, () => startPass(job, input));
+      const started = await untilFree(context, () => startPass(job, input, context));
       if ('note' in started) return started;
       await walkPass(job, started, input, context);
       await settleAll(job, started.pair, input, context);
@@ -77,8 +78,13 @@ async function unequalAggregates(job: Job, pair: Pair, input: Input, context: Ef
 }
 
 /** Finds the pass under way, or cuts the table for a new one. */
-async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: number } | EffectResult> {
+async function startPass(
+  job: Job,
+  input: Input,
+  context: EffectContext,
+): Promise<{ pair: Pair; pass: number } | EffectResult> {
   const { step } = input;
+  const beganAt = await passBegins(input, context);
   const pair = await pairOf(job);
   if (pair.unsorted !== null && pair.rowsGuessed > UNSORTED_ROWS_MAX) throw unwalkable(step.id, pair.unsorted);
   if (step.onMismatch === 'repair') assertRepairable(pair, step.id);
@@ -93,7 +99,7 @@ async function startPass(job: Job, input: Input): Promise<{ pair: Pair; pass: nu
     await addRanges(session, job.owner, [...places.slice(0, -1), []], step.chunk.rows);
     await wakeHot(session, job.owner);
     const pass = known.passes + 1;
-    const across = { ...NO_PASSES, passes: pass, judged: known.judged, repaired: known.repaired };
+    const across = { ...NO_PASSES, passes: pass, judged: known.judged, repaired: known.repaired, beganAt };
     await job.ledgers.right.record(session, job.key, 'intended', { detail: { across } });
     return { pair, pass };
   });

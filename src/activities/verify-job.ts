@@ -31,6 +31,8 @@ export interface Passes {
   repaired: number;
   repairedInPass: number;
   sample: SampleRow[];
+  /** When the pass under way began, by the home ledger's clock; for steps with `repairs`. */
+  beganAt?: string | null;
 }
 
 export async function verifyJob(

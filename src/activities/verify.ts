@@ -6,8 +6,9 @@ import { rowsGuessed } from '../adapters/postgres/table-shape.ts';
 import type { Comparison } from '../adapters/postgres/verify.ts';
 import { mismatch, type RowsFound, type SampleRow } from '../adapters/postgres/verify-rows.ts';
 import type { SwitchbackError } from '../messages/index.ts';
-import type { Effect, EffectResult } from './effect.ts';
+import type { Effect, EffectContext, EffectResult } from './effect.ts';
 import { startPacer } from './pacer.ts';
+import { passBegins, takeOffProven } from './proven-repairs.ts';
 import { giveUpSoon, untilFree } from './until-free.ts';
 import { compareAggregates } from './verify-aggregates.ts';
 import { type Passes, passesOf, type VerifyInput, verifyJob, type VerifyJob } from './verify-job.ts';
@@ -34,12 +35,15 @@ export const verify: Effect<'verify'> = {
         await pacer.untilMoving((note) => context.report({ progress: null, note }));
         const unequal = await compareAggregates(job, ready.comparison, input, context);
         if (unequal !== null) context.report({ progress: null, note: unequal });
+        const beganAt = await passBegins(input, context);
         const look = !ready.walking && unequal === null;
         const seen = look ? await lookOver(job, ready.comparison, pacer, input, context) : null;
-        const started = await untilFree(context, () => startPass(job, ready.comparison, seen, input));
+        const started = await untilFree(context, () =>
+          startPass(job, ready.comparison, { seen, beganAt }, input, context),
+        );
         if ('note' in started) return started;
         await walkPass(job, started, pacer, input, context);
-        const ended = await endPass(job, started, unequal, input);
+        const ended = await endPass(job, started, unequal, input, context);
         if (ended instanceof Error) throw ended;
         if (ended !== null) return ended;
       }
@@ -77,22 +81,27 @@ async function prepare(job: VerifyJob): Promise<{ comparison: Comparison; walkin
 async function startPass(
   job: VerifyJob,
   comparison: Comparison,
-  seen: RowsFound | null,
-  { step, throttle }: VerifyInput,
+  { seen, beganAt }: { seen: RowsFound | null; beganAt: string | null },
+  input: VerifyInput,
+  context: EffectContext,
 ): Promise<Pass | EffectResult> {
   return job.database.transaction(async (session) => {
+    const { step, throttle } = input;
     const record = await job.ledger.enter(session, job.key);
     if (record.state === 'applied') return { note: record.note ?? 'verified before', progress: null };
     const known = passesOf(record.detail);
     // Another worker may have begun a pass meanwhile: then that one is gone on with.
     if ((await listRanges(session, job.owner)).length > 0) return { comparison, pass: known.passes, differs: false };
-    if (seen?.differing === 0) return clean(job, session, { ...known, passes: known.passes + 1 }, seen.checked);
+    if (seen?.differing === 0) {
+      await takeOffProven(input, context, beganAt);
+      return clean(job, session, { ...known, passes: known.passes + 1 }, seen.checked);
+    }
     await giveUpSoon(session);
     const cap = throttle?.rowsPerSecond ?? step.throttle.maxRowsPerSecond ?? null;
     const rows = cap === null ? step.chunk.rows : Math.min(step.chunk.rows, Math.max(CAPPED_ROWS_MIN, Math.ceil(cap)));
     await cut(session, job, comparison, rows);
     await job.ledger.record(session, job.key, 'intended', {
-      detail: { verify: { ...known, passes: known.passes + 1, repairedInPass: 0, sample: [] } },
+      detail: { verify: { ...known, passes: known.passes + 1, repairedInPass: 0, sample: [], beganAt } },
     });
     return { comparison, pass: known.passes + 1, differs: seen !== null };
   });
@@ -128,8 +137,10 @@ async function endPass(
   job: VerifyJob,
   { comparison, pass }: Pass,
   unequal: string | null,
-  { step }: VerifyInput,
+  input: VerifyInput,
+  context: EffectContext,
 ): Promise<EffectResult | SwitchbackError | null> {
+  const { step } = input;
   return job.database.transaction(async (session) => {
     const record = await job.ledger.enter(session, job.key);
     if (record.state === 'applied') return { note: record.note ?? 'verified before', progress: null };
@@ -141,7 +152,10 @@ async function endPass(
     const differing = ranges.reduce((sum, range) => sum + range.rowsDone, 0);
     const { repaired, repairedInPass, sample } = known;
     await removeRanges(session, job.owner);
-    if (differing === 0) return clean(job, session, known, checked);
+    if (differing === 0) {
+      await takeOffProven(input, context, known.beganAt);
+      return clean(job, session, known, checked);
+    }
     const again = step.onMismatch === 'repair' && pass <= step.maxRounds && repairedInPass > 0;
     // Whoever retries after a failure wants to know how it is then: the count of passes starts anew.
     const kept: Passes = again

@@ -116,11 +116,10 @@ function kindFindings(step: Step, path: Path, draft: Draft): Finding[] {
         ? leftOver(step, ['database', 'table', 'where'], path)
         : notEmpty(step.set, [...path, 'set']);
     case 'verify':
-      if (step.left !== undefined && step.right !== undefined)
-        return acrossFindings({ left: step.left, right: step.right }, step, path);
-      return step.of !== undefined
-        ? leftOver(step, ['database', 'table', 'expect', 'where'], path)
-        : notEmpty(step.expect, [...path, 'expect']);
+      return [
+        ...(step.repairs === undefined ? [] : flagFindings(step.repairs, path, draft, 'repairs')),
+        ...verifyFindings(step, path),
+      ];
     default:
       return [];
   }
@@ -200,6 +199,14 @@ function acrossFindings(sides: { left: VerifySide; right: VerifySide }, step: ob
   ];
 }
 
+function verifyFindings(step: StepOf<'verify'>, path: Path): Finding[] {
+  if (step.left !== undefined && step.right !== undefined)
+    return acrossFindings({ left: step.left, right: step.right }, step, path);
+  return step.of !== undefined
+    ? leftOver(step, ['database', 'table', 'expect', 'where'], path)
+    : notEmpty(step.expect, [...path, 'expect']);
+}
+
 /** Fields that say nothing beside `of`, which brings its own. */
 const leftOver = (step: object, keys: readonly string[], path: Path): Finding[] =>
   'of' in step && step.of !== undefined
@@ -213,10 +220,10 @@ const leftOver = (step: object, keys: readonly string[], path: Path): Finding[] 
     : [];
 
 /** A plan that lists its flags lists all of them; one that lists none gets the defaults. */
-function flagFindings(flag: string, path: Path, draft: Draft): Finding[] {
+function flagFindings(flag: string, path: Path, draft: Draft, field: 'flag' | 'repairs' = 'flag'): Finding[] {
   if (draft.flagNames.length === 0 || draft.flagNames.includes(flag)) return [];
   return [
-    unknownName([...path, 'flag'], `flag "${flag}" is not in spec.flags, which lists others`, flag, draft.flagNames),
+    unknownName([...path, field], `flag "${flag}" is not in spec.flags, which lists others`, flag, draft.flagNames),
   ];
 }
 

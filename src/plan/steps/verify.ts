@@ -58,6 +58,12 @@ export const verify = z
       )
       .default([])
       .describe('Figures by group that are compared first.'),
+    repairs: z
+      .string()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('A flag with a switch: a clean pass takes off its queue the keys that were queued before it.'),
     chunk: chunk
       .prefault({ rows: 50_000 })
       .describe('`rows`: how large the pieces are that are repaired in one transaction.'),

@@ -50,6 +50,11 @@ async function effect(run: Run, phase: Phase, step: Step, direction: Direction):
   return result.note;
 }
 
+function flagOf({ checked }: Run, step: Step): EffectInput['flag'] {
+  const name = 'flag' in step ? step.flag : step.uses === 'verify' ? step.repairs : undefined;
+  return name === undefined ? null : (checked.plan.spec.flags[name] ?? null);
+}
+
 function inputOf(run: Run, phase: Phase, step: Step, direction: Direction): EffectInput {
   const of = 'of' in step && step.of !== undefined ? (stepOf(run.checked, step.of)?.step ?? null) : null;
   return {
@@ -60,7 +65,7 @@ function inputOf(run: Run, phase: Phase, step: Step, direction: Direction): Effe
     requestedBy: run.state.requestedBy,
     step,
     of: of?.uses === 'dual-write' ? (of satisfies StepOf<'dual-write'>) : null,
-    flag: 'flag' in step ? (run.checked.plan.spec.flags[step.flag] ?? null) : null,
+    flag: flagOf(run, step),
     throttle: run.state.throttles[step.id] ?? null,
     accept: run.state.accepted?.[step.id] ?? null,
     retried: run.state.steps[step.id]?.retried ?? 0,
