@@ -2,66 +2,13 @@ import { Unleash as Client } from 'unleash-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { flag as flagEffect } from '../../src/activities/flag.ts';
 import { untilUnleash } from '../../src/activities/until-unleash.ts';
-import {
-  differences,
-  exposureOf,
-  type FlagState,
-  isBetween,
-  type OurStrategy,
-  withPercent,
-  withVariant,
-} from '../../src/adapters/unleash/flag-state.ts';
+import { differences, exposureOf, isBetween, withPercent, withVariant } from '../../src/adapters/unleash/flag-state.ts';
 import { keptOffBy } from '../../src/adapters/unleash/prerequisites.ts';
 import { type FlagRef, strangeVersion, Unleash } from '../../src/adapters/unleash/unleash.ts';
 import { flakyUnleash } from '../harness/flaky-unleash.ts';
-import {
-  adminOf,
-  ownUnleash,
-  type OwnUnleash,
-  tokenOf,
-  unleashOfTheRun,
-  type VersionedUnleash,
-} from '../harness/unleash-servers.ts';
+import { ownUnleash, type OwnUnleash, tokenOf, unleashOfTheRun } from '../harness/unleash-servers.ts';
 import { inputOf, room, unique } from './room.ts';
-
-const signal = new AbortController().signal;
-const refOf = (more: Partial<FlagRef> = {}): FlagRef => ({
-  project: 'default',
-  environment: 'development',
-  flag: unique('flag'),
-  type: 'release',
-  description: 'of a test',
-  ...more,
-});
-const ourOf = ({ flag }: FlagRef): OurStrategy => ({ title: 'Switchback: m', groupId: flag, stickiness: 'userId' });
-const pathOf = ({ project, flag }: FlagRef): string => `/projects/${project}/features/${flag}`;
-const strategiesOf = (ref: FlagRef): string => `${pathOf(ref)}/environments/${ref.environment}/strategies`;
-const rollout = (percent: number) => ({
-  name: 'flexibleRollout',
-  title: 'by hand',
-  parameters: { rollout: String(percent), groupId: 'g', stickiness: 'default' },
-});
-
-/** What the suite needs of a version. */
-class Server {
-  readonly server: VersionedUnleash;
-  readonly unleash: Unleash;
-  constructor(server: VersionedUnleash) {
-    this.server = server;
-    this.unleash = this.with(server.adminToken);
-  }
-  with = (adminToken: string, url = this.server.url): Unleash => new Unleash({ url, adminToken });
-  admin = (method: string, path: string, body?: unknown): Promise<unknown> => adminOf(this.server, method, path, body);
-  read = (ref: FlagRef): Promise<FlagState> => this.unleash.read(ref, signal);
-  write = (ref: FlagRef, state: FlagState): Promise<FlagState> => this.unleash.write(ref, state, signal);
-  /** Made as people make one, with the Admin API alone. */
-  async make(ref: FlagRef, strategies: object[] = []): Promise<void> {
-    await this.admin('POST', `/projects/${ref.project}/features`, { name: ref.flag, type: 'release' });
-    for (const strategy of strategies) await this.admin('POST', strategiesOf(ref), strategy);
-  }
-  switch = (ref: FlagRef, to: 'on' | 'off', environment = ref.environment): Promise<unknown> =>
-    this.admin('POST', `${pathOf(ref)}/environments/${environment}/${to}`);
-}
+import { ourOf, pathOf, refOf, rollout, Server, signal, strategiesOf } from './versioned.ts';
 
 const versions: Partial<Record<6 | 7 | 8, Server>> = {};
 let eight: OwnUnleash;
