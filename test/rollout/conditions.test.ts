@@ -326,6 +326,25 @@ describe('waiting for conditions', () => {
     stop.abort(reason);
     await expect(watching).rejects.toBe(reason);
   });
+
+  test('watchGuards says that it is degraded while a source misses a look, and when it is well again', async () => {
+    const here = await room();
+    // One look is lost; then the source is back.
+    let lost = 1;
+    const { url } = await serve(() => (lost-- > 0 ? 'hang up' : { body: { errors: 0 } }));
+    const said: (string | null)[] = [];
+    const stop = new AbortController();
+    const context = {
+      ...here.context({ signal: stop.signal }),
+      degraded: (words: string | null) => void said.push(words),
+    };
+    const watching = watchGuards([conditionOf({ http: { url, path: '/errors', max: 0 } })], context, 20);
+    watching.catch(() => undefined);
+    await here.reported(({ note }) => note?.startsWith('c ok') ?? false);
+    stop.abort(new Error('over'));
+    await expect(watching).rejects.toThrow('over');
+    expect(said.slice(0, 2)).toEqual(['c: no answer (1 of 3)', null]);
+  });
 });
 
 describe('check', () => {
