@@ -4,7 +4,7 @@ import { type Progress, SwitchbackError } from '../messages/index.ts';
 import type { EffectContext } from './effect.ts';
 import { pause } from './pause.ts';
 
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 250;
 const NAMED_MAX = 10;
 
 /** What all live instances of services must act on before a step goes on. */
