@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
+import { parse } from 'yaml';
 import { dryRun, type DryRun } from '../../src/cli/dry-run/dry-run.ts';
 import { dryRunText } from '../../src/cli/dry-run/dry-run-text.ts';
 import { Database } from '../../src/adapters/postgres/database.ts';
@@ -169,4 +171,16 @@ test('a `down` that does not bring everything back is told', async () => {
   );
   expect(result.ok).toBe(false);
   expect(result.problems[0]).toBe('app is not as before: + column "public.users.b" text');
+});
+
+test.each([
+  ['columns that change places under their dual writes come back', 'int-to-bigint', ['drop-key', 'drop-reference']],
+  ['what comes after a drop is left out', 'replace-enum', ['drop', 'default', 'type']],
+])('an example: %s', async (_, name, left) => {
+  const example = (file: string): string => readFileSync(`examples/${name}/${file}`, 'utf8');
+  const { url } = await original(`SET search_path = public; ${example('schema.sql')}`);
+  const plan = parse(example('plan.yaml').replaceAll('orders-db', 'app'), { merge: true }) as PlanInput;
+  const result = await run(plan, url);
+  expect(result).toMatchObject({ ok: true, problems: [] });
+  expect(result.left.map(({ step }) => step)).toEqual(left);
 });

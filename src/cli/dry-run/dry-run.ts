@@ -8,7 +8,7 @@ import { StepLedger } from '../../adapters/postgres/step-ledger.ts';
 import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import type { Plan } from '../../plan/index.ts';
 import { changesInWords } from './changes.ts';
-import { type RehearsedEffect, Rehearsal, rehearsedSteps } from './rehearsal.ts';
+import { type PlacedStep, type RehearsedEffect, Rehearsal, rehearsedSteps } from './rehearsal.ts';
 import { type ScratchServer, withScratchServer } from './scratch-server.ts';
 
 /** What a plan's changes of the schema did on copies of the databases: up and down, twice. */
@@ -45,7 +45,7 @@ export async function dryRun(options: {
   say: (line: string) => void;
 }): Promise<DryRun> {
   const { plan, urls, say } = options;
-  const steps = rehearsedSteps(plan);
+  const { steps } = rehearsedSteps(plan);
   const names = [...new Set(steps.map(({ step }) => step.database))].toSorted();
   const originals = new Map<string, Original>();
   for (const name of names) originals.set(name, await readOriginal(name, urls));
@@ -85,7 +85,7 @@ interface Stage {
   digest: string;
   server: ScratchServer;
   originals: ReadonlyMap<string, Original>;
-  steps: ReturnType<typeof rehearsedSteps>;
+  steps: readonly PlacedStep[];
   say: (line: string) => void;
 }
 
@@ -139,7 +139,7 @@ async function playRound(
   const log = pino({ level: 'silent' });
   const before = await snapshots(copies);
   const effects: RehearsedEffect[] = [];
-  const begun: typeof steps = [];
+  const begun: PlacedStep[] = [];
   await raiseFences(copies, up);
   const forward = new Rehearsal({ databases: copies, run: up, log, onNote: say });
   for (const step of steps) {
@@ -206,15 +206,14 @@ function otherwise(first: Round, second: Round): string[] {
   ];
 }
 
-/** What can't be rehearsed, by name: it changes the schema, and there is no way back from it. */
-const leftOut = (plan: Plan): DryRun['left'] =>
-  plan.spec.phases
-    .flatMap((phase) => phase.steps)
-    .filter(({ uses }) => uses === 'drop' || uses === 'move' || uses === 'call')
-    .map(({ id, uses }) => ({
-      step: id,
-      why:
-        uses === 'drop'
-          ? 'a drop has no way back, and comes after its retention'
-          : `a ${uses} step acts beyond the schema`,
-    }));
+/** What can't be rehearsed, by name: it changes the schema, and there is no way back from it; and what comes after that. */
+function leftOut(plan: Plan): DryRun['left'] {
+  const { afterDrop } = rehearsedSteps(plan);
+  return plan.spec.phases.flatMap(({ steps }) =>
+    steps.flatMap(({ id, uses }) => {
+      if (uses === 'drop') return [{ step: id, why: 'a drop has no way back, and comes after its retention' }];
+      if (uses === 'move' || uses === 'call') return [{ step: id, why: `a ${uses} step acts beyond the schema` }];
+      return afterDrop.includes(id) ? [{ step: id, why: 'it comes after a drop, which is not run' }] : [];
+    }),
+  );
+}

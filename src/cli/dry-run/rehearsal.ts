@@ -28,13 +28,28 @@ export interface RehearsedEffect {
   transactions: ObservedTransaction[];
 }
 
-/** The steps that a rehearsal runs, in the order in which a run would: phases in order, `needs` before their needers. */
-export function rehearsedSteps(plan: Plan): { phase: string; risk: Risk; step: RehearsedStep }[] {
-  return plan.spec.phases.flatMap((phase) =>
-    byNeeds(phase.steps)
-      .filter(isRehearsed)
-      .map((step) => ({ phase: phase.name, risk: phase.risk ?? plan.spec.risk, step })),
-  );
+export interface PlacedStep {
+  phase: string;
+  risk: Risk;
+  step: RehearsedStep;
+}
+/**
+ * The steps that a rehearsal runs, in the order in which a run would: phases in order, `needs` before their needers. Those
+ * that come `afterDrop` in their database are not among them: they count on what isn't dropped here.
+ */
+export function rehearsedSteps(plan: Plan): { steps: PlacedStep[]; afterDrop: string[] } {
+  const steps: PlacedStep[] = [];
+  const afterDrop: string[] = [];
+  const dropped = new Set<string>();
+  for (const phase of plan.spec.phases) {
+    for (const step of byNeeds(phase.steps)) {
+      if (step.uses === 'drop') dropped.add(step.database);
+      if (!isRehearsed(step)) continue;
+      if (dropped.has(step.database)) afterDrop.push(step.id);
+      else steps.push({ phase: phase.name, risk: phase.risk ?? plan.spec.risk, step });
+    }
+  }
+  return { steps, afterDrop };
 }
 
 function byNeeds(steps: readonly Step[]): Step[] {
@@ -69,10 +84,7 @@ export class Rehearsal {
     this.#onNote = options.onNote;
   }
 
-  async perform(
-    { phase, risk, step }: ReturnType<typeof rehearsedSteps>[number],
-    direction: Direction,
-  ): Promise<RehearsedEffect> {
+  async perform({ phase, risk, step }: PlacedStep, direction: Direction): Promise<RehearsedEffect> {
     const database = this.#databases.get(step.database);
     database?.taken();
     const effect = REHEARSED[step.uses] as unknown as Effect<RehearsedKind>;
