@@ -81,9 +81,9 @@ export class FlagChange {
   }
 
   /**
-   * Restores the state that the step found, whole. False where the step never came to change the flag. Where a breach
-   * has taken users off the new path, and an earlier step of this run is still to be undone, the flag stays as it is for
-   * that one: on the way back nobody is let in again.
+   * Restores the state that the step found, whole. False where the step never came to change the flag. Where a flag
+   * lets nobody in, as after a breach, and an earlier step of this run is still to be undone, it stays so for that one: on
+   * the way back nobody is let in again.
    */
   async restore(): Promise<boolean> {
     const next = await this.locked(async (session) => {
@@ -92,7 +92,8 @@ export class FlagChange {
       const actual = await this.#unleash.read(this.ref, this.#context.signal);
       if (differences(row.captured, actual).length > 0 && !isEmergencyOff(row, actual)) this.#assertOurs(row, actual);
       if (
-        exposureOf(actual) < exposureOf(row.captured) &&
+        exposureOf(actual) === 0 &&
+        exposureOf(row.captured) > 0 &&
         (await this.states.passOn(session, this.key, this.ref, actual))
       )
         return 'done';
