@@ -1,5 +1,5 @@
 import type { Queryable } from '../adapters/postgres/database.ts';
-import { SwitchbackError } from '../messages/index.ts';
+import { type AuditEvent, SwitchbackError } from '../messages/index.ts';
 import { answersNew, durationMs, type StepOf } from '../plan/index.ts';
 import type { Effect, EffectContext, EffectInput, EffectResult } from './effect.ts';
 import { Exposure, type Target, usesStages } from './exposure.ts';
@@ -8,7 +8,7 @@ import { GUARD_EVERY_MS, GuardWatch } from './guard.ts';
 import { lowerTo } from './lower-exposure.ts';
 import { pause } from './pause.ts';
 import { Gate, gateFailed, gateInconclusive, type GateStop, type Proven } from './rollout-gate.ts';
-import { errorOf, Overtaken, type Position, Positions, START, verdictOf } from './rollout-position.ts';
+import { errorOf, Overtaken, type Position, Positions, START, type Verdict, verdictOf } from './rollout-position.ts';
 import { undoExposure } from './undo-exposure.ts';
 
 interface Stop {
@@ -60,6 +60,8 @@ class Climb {
   #position: Position = START;
   #gate: Gate | null = null;
   #gateNote = '';
+  /** What the gate has found, as of its last look. */
+  #gateFound: string | null = null;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(input: EffectInput<'rollout'>, context: EffectContext, stops: readonly Stop[]) {
@@ -80,7 +82,7 @@ class Climb {
     for (let stop = this.#stops[this.#position.stop]; stop !== undefined; stop = this.#stops[this.#position.stop]) {
       await this.#expose(stop);
       await this.#bake(stop);
-      await this.#save(nextStop(this.#position));
+      await this.#pass(stop);
     }
     // The last stop again: whoever comes back after a crash here finds all as it should be, or someone else's change.
     const last = this.#stops.at(-1);
@@ -199,6 +201,7 @@ class Climb {
       const { run, step } = this.#input;
       throw gateInconclusive({ flag, migration: run.migration, step: step.id }, stop, verdict);
     }
+    this.#gateFound = verdict.reason;
     return judged.kept && verdict.verdict === 'pass';
   }
 
@@ -213,6 +216,23 @@ class Climb {
       exposed: percent > 0 || !['off', 'dual-write'].includes(stage),
       oldUnused: percent === 100 || answersNew(stage),
     };
+  }
+
+  /** On to the next stop, with what was found at this one on record. */
+  async #pass({ index, words }: Stop): Promise<void> {
+    const next = nextStop(this.#position);
+    const { acted = null } = this.#position;
+    const { id } = this.#input.step;
+    const data = { step: id, stop: words, acted, found: this.#gateFound };
+    await this.#exposure.change.locked(async (session) => {
+      await this.#positions.save(session, next);
+      await this.#record(session, { key: `stop-passed/${id}/${index}`, type: 'stop-passed', data });
+    });
+    this.#position = next;
+  }
+
+  #record(session: Queryable, event: Omit<AuditEvent, 'by'>): Promise<void> {
+    return this.#context.deps.home.record(this.#input.run, [{ ...event, by: null }], null, { session });
   }
 
   async #save(position: Position): Promise<void> {
@@ -238,7 +258,10 @@ class Climb {
     const { verdict } = this.#position;
     const lowers = LOWERING.includes(verdict?.code ?? '');
     const percent = lowers ? this.#input.step.exposureOnFailure?.percent : undefined;
-    const keep = (session: Queryable): Promise<void> => this.#positions.save(session, this.#position);
+    const keep = async (session: Queryable): Promise<void> => {
+      await this.#positions.save(session, this.#position);
+      if (verdict != null) await this.#recordVerdict(session, verdict);
+    };
     for (let attempt = 1; attempt <= LOWER_EXPOSURE_TRIES; attempt++) {
       try {
         return await (percent === undefined
@@ -250,6 +273,16 @@ class Climb {
         await pause(GUARD_EVERY_MS, this.#context.signal);
       }
     }
+  }
+
+  /** That a gate failed, with what was found: in the transaction that makes it stand. */
+  async #recordVerdict(session: Queryable, { code, message }: Verdict): Promise<void> {
+    const type = { GateFailed: 'gate-failed', GateNoData: 'gate-no-data' }[code as string];
+    if (type === undefined) return;
+    const { stop, series = 0 } = this.#position;
+    const { id } = this.#input.step;
+    const data = { step: id, stop: this.#stops[stop]?.words ?? null, reason: message };
+    await this.#record(session, { key: `${type}/${id}/${stop}/${series}`, type, data });
   }
 
   #noteOf({ words }: Stop, leftMs: number, guards: string): string {

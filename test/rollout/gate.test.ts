@@ -86,6 +86,11 @@ describe('the gate of a rollout', () => {
       expect(sumOf(atStop, 'new')).toBeGreaterThanOrEqual(2500);
     }
     expect(windows.map(({ number }) => number)).toEqual(windows.map(({ number }) => number).toSorted((a, b) => a - b));
+    expect(await here.deps.home.events(here.run, ['stop-passed'])).toMatchObject(
+      ['5 %', '100 %'].map((stop) => ({
+        data: { step: 'ramp', stop, found: expect.stringMatching(/; errors: new path 1 % of .*evidence .* of 20/) },
+      })),
+    );
     const notes = here.reports.map(({ note }) => note ?? '');
     expect(notes).toContainEqual(
       expect.stringMatching(
@@ -111,6 +116,9 @@ describe('the gate of a rollout', () => {
     const looks = counters.said.new.length;
     expect(await failing(here, input)).toMatchObject({ code: 'GateFailed', message: failed.message });
     expect(counters.said.new).toHaveLength(looks);
+    expect(await here.deps.home.events(here.run, ['gate-failed', 'stop-passed'])).toMatchObject([
+      { key: 'gate-failed/ramp/0/0', data: { step: 'ramp', stop: '25 %', reason: failed.message } },
+    ]);
     counters.more.new.bad = 10;
     const again = inputOf(here.run, ramp(flag, [{ percent: 25, bake: '300ms' }], { metrics: [errorsOf(counters)] }));
     await rollout.up({ ...again, retried: 1 }, here.context());

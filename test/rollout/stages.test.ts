@@ -199,6 +199,10 @@ describe('a ramp with stages', () => {
     await rollout.up(input, here.context());
     expect(await rowOf(here, name)).toMatchObject({ stage: 'shadow', generation: 2 });
     expect(await flagOf(here, name)).toEqual({ percent: '5', variants: [] });
+    const acted = expect.stringMatching(/^1 of 1 instance acted on it/);
+    expect(await here.deps.home.events(here.run, ['stop-passed'])).toMatchObject(
+      ['stage dual-write', 'stage shadow', '5 %'].map((stop) => ({ data: { step: 'ramp', stop, acted, found: null } })),
+    );
     await rollout.down(input, here.context());
     expect(await rowOf(here, name)).toMatchObject({ stage: 'off', generation: 4 });
   });
