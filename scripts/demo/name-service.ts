@@ -1,137 +1,118 @@
 import pg from 'pg';
 import { InMemStorageProvider, Unleash } from 'unleash-client';
-import { joinName, type SplitName, splitName } from './names.ts';
+import { createSwitch, exposureOf, type ReadWriteSwitch, type SwitchStatus } from '../../src/switch/index.ts';
+import { inOneColumn, inTwoColumns, type NamePath, type WriteKind } from './name-paths.ts';
 import type { ServiceTable } from './service-tables.ts';
 
 export const FLAG = 'read-split-names';
-export type Path = 'old' | 'new';
+/** Short, because people watch the demo: flag clients refresh every 15 s, and switches speak every 5 s, by default. */
 const FLAG_REFRESH_MS = 1_000;
-const POOL_CONNECTIONS_MAX = 10;
-const FLAGS_KNOWN_MAX_MS = 15_000;
+const SWITCH_BEAT_MS = 1_000;
 
 export interface NameServiceOptions {
   of: ServiceTable;
   databaseUrl: string;
+  /** The home ledger, as the services' role may see it. */
+  ledgerUrl: string;
   unleash: { url: string; clientToken: string };
-  /** From this exposure on, the new read path fails: the bug that `--break` ships. Null: there is none. */
+  /** From this exposure on, some reads of the new path fail: the bug that `--break` ships. Null: there is none. */
   failsFromPercent: number | null;
 }
 
 /**
- * One service as a team would write it in the middle of a migration: it knows both shapes of the name and asks the
- * flag, user by user, which one to read and write. Owns its connection pool and its flag client.
+ * One service as a team would write it in the middle of a migration: it knows both shapes of the name, and its switch
+ * says, user by user, which one to read and write. Owns its connections and its flag client.
  */
 export class NameService {
   readonly of: ServiceTable;
-  readonly #pool: pg.Pool;
+  readonly #database: pg.Pool;
+  readonly #ledger: pg.Pool;
   readonly #unleash: Unleash;
-  readonly #failsFromPercent: number | null;
-  readonly #sql: Record<'readOld' | 'readNew' | 'writeOld' | 'writeNew' | 'addOld' | 'addNew' | 'failed', string>;
+  readonly #names: ReadWriteSwitch<[number], string | null, [number, string, WriteKind], void>;
+  /** When the last request ended that went to the new path, in ms since 1970; null: none has. */
+  lastOnNewPathAt: number | null = null;
 
-  private constructor(options: NameServiceOptions, unleash: Unleash) {
-    const { table, key, service } = options.of;
-    this.of = options.of;
-    this.#unleash = unleash;
-    this.#failsFromPercent = options.failsFromPercent;
-    this.#pool = new pg.Pool({
-      connectionString: options.databaseUrl,
-      max: POOL_CONNECTIONS_MAX,
-      application_name: `demo-${service}`,
-    });
-    this.#pool.on('error', () => undefined);
-    const own =
-      service === 'accounts' ? { column: ', email', value: `, 'user' || $1::bigint || '@example.com'` } : null;
-    const insert = (columns: string, values: string): string =>
-      `INSERT INTO ${table} (${key}, ${columns}${own?.column ?? ''}) VALUES ($1::bigint, ${values}${own?.value ?? ''})`;
-    this.#sql = {
-      readOld: `SELECT full_name FROM ${table} WHERE ${key} = $1`,
-      readNew: `SELECT given_name, family_name FROM ${table} WHERE ${key} = $1`,
-      writeOld: `UPDATE ${table} SET full_name = $2 WHERE ${key} = $1`,
-      writeNew: `UPDATE ${table} SET given_name = $2, family_name = $3 WHERE ${key} = $1`,
-      addOld: insert('full_name', '$2'),
-      addNew: insert('given_name, family_name', '$2, $3'),
-      failed: 'INSERT INTO failed_requests (path, operation, error) VALUES ($1, $2, $3)',
-    };
-  }
-
-  /** Connects and waits until the flag client has heard from Unleash. */
-  static async start(options: NameServiceOptions): Promise<NameService> {
-    const unleash = new Unleash({
-      url: new URL('/api', options.unleash.url).href,
-      appName: options.of.service,
-      instanceId: `${options.of.service}-1`,
-      customHeaders: { Authorization: options.unleash.clientToken },
+  constructor({ of, databaseUrl, ledgerUrl, unleash, failsFromPercent }: NameServiceOptions) {
+    this.of = of;
+    this.#database = poolOf(databaseUrl, of, 10);
+    this.#ledger = poolOf(ledgerUrl, of, 2);
+    this.#unleash = new Unleash({
+      url: new URL('/api', unleash.url).href,
+      appName: of.service,
+      customHeaders: { Authorization: unleash.clientToken },
       refreshInterval: FLAG_REFRESH_MS,
       storageProvider: new InMemStorageProvider(),
     });
-    unleash.on('warn', () => undefined);
-    await synchronized(unleash, options.of.service);
-    return new NameService(options, unleash);
+    // It goes on with its last copy of the flags; an instance that has none lets nobody onto the new path.
+    for (const event of ['warn', 'error']) this.#unleash.on(event, () => undefined);
+    this.#names = createSwitch({
+      flag: FLAG,
+      old: this.#onRecord('old', inOneColumn(this.#database, of)),
+      new: this.#onRecord('new', this.#withBug(inTwoColumns(this.#database, of), failsFromPercent)),
+      key: (userId) => userId,
+      // Triggers keep both shapes in step: whoever is let in reads and writes the new one alone.
+      on: 'complete',
+      unleash: this.#unleash,
+      ledger: this.#ledger,
+      service: of.service,
+      beatMs: SWITCH_BEAT_MS,
+    });
   }
 
-  /** The path that the flag gives this user now. */
-  pathOf(userId: number): Path {
-    return this.#unleash.isEnabled(FLAG, { userId: String(userId) }) ? 'new' : 'old';
+  /** What its switch acts on, and what it has counted. */
+  get status(): SwitchStatus {
+    return this.#names.status();
   }
 
-  /** The user's name as the path has it. */
-  async read(userId: number, path: Path): Promise<string | null> {
-    if (path === 'old') {
-      const { rows } = await this.#pool.query<{ full_name: string }>(this.#sql.readOld, [userId]);
-      return rows[0]?.full_name ?? null;
-    }
-    this.#failWhereBroken();
-    const { rows } = await this.#pool.query<{ given_name: string; family_name: string | null }>(this.#sql.readNew, [
-      userId,
-    ]);
-    return rows[0] === undefined ? null : joinName({ given: rows[0].given_name, family: rows[0].family_name });
+  read(userId: number): Promise<string | null> {
+    return this.#names.read(userId);
   }
 
-  async rename(userId: number, fullName: string, path: Path): Promise<void> {
-    const { rowCount } = await this.#write(this.#sql.writeOld, this.#sql.writeNew, userId, fullName, path);
-    if (rowCount !== 1) throw new Error(`user ${userId} isn't there`);
-  }
-
-  async signUp(userId: number, fullName: string, path: Path): Promise<void> {
-    await this.#write(this.#sql.addOld, this.#sql.addNew, userId, fullName, path);
-  }
-
-  /** Puts a failed request on record, where the plan's guards look. */
-  async recordFailure(path: Path, operation: string, error: string): Promise<void> {
-    await this.#pool.query(this.#sql.failed, [path, operation, error]);
+  write(userId: number, fullName: string, kind: WriteKind): Promise<void> {
+    return this.#names.write(userId, fullName, kind);
   }
 
   async stop(): Promise<void> {
+    await this.#names.close();
     this.#unleash.destroy();
-    await this.#pool.end();
+    await Promise.all([this.#database.end(), this.#ledger.end()]);
   }
 
-  #write(old: string, split: string, userId: number, fullName: string, path: Path): Promise<pg.QueryResult> {
-    const name: SplitName = splitName(fullName);
-    return path === 'old'
-      ? this.#pool.query(old, [userId, fullName])
-      : this.#pool.query(split, [userId, name.given, name.family]);
+  /** The path, with its failures in a table of the service, where the plan's guards look. */
+  #onRecord(name: 'old' | 'new', path: NamePath): NamePath {
+    const noted = async <T>(operation: string, request: Promise<T>): Promise<T> => {
+      try {
+        return await request;
+      } catch (error) {
+        const values = [name, operation, error instanceof Error ? error.message : String(error)];
+        const noting = 'INSERT INTO failed_requests (path, operation, error) VALUES ($1, $2, $3)';
+        await this.#database.query(noting, values).catch(() => undefined);
+        throw error;
+      } finally {
+        if (name === 'new') this.lastOnNewPathAt = Date.now();
+      }
+    };
+    return {
+      read: (userId) => noted('read', path.read(userId)),
+      write: (userId, fullName, kind) => noted(kind, path.write(userId, fullName, kind)),
+    };
   }
 
-  #failWhereBroken(): void {
-    if (this.#failsFromPercent === null) return;
-    const strategies = this.#unleash.getFeatureToggleDefinition(FLAG)?.strategies ?? [];
-    const percent = Math.max(0, ...strategies.map((strategy) => Number(strategy.parameters?.['rollout'] ?? 0)));
-    if (percent >= this.#failsFromPercent) throw new Error('the cache of split names is full');
+  #withBug({ read, write }: NamePath, fromPercent: number | null): NamePath {
+    const isFull = (): boolean =>
+      fromPercent !== null && exposureOf(this.#unleash.getFeatureToggleDefinition(FLAG)) >= fromPercent;
+    return {
+      read: async (userId) => {
+        if (userId % 3 === 0 && isFull()) throw new Error('the cache of split names is full');
+        return read(userId);
+      },
+      write,
+    };
   }
 }
 
-/** Waits for the first answer of Unleash; until then every flag would be off. */
-async function synchronized(unleash: Unleash, service: string): Promise<void> {
-  let last = 'no answer';
-  unleash.on('error', (error: Error) => {
-    last = error.message;
-  });
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    unleash.destroy();
-    late.reject(new Error(`${service} doesn't get its flags from Unleash: ${last}`));
-  }, FLAGS_KNOWN_MAX_MS);
-  await Promise.race([new Promise<void>((resolve) => unleash.once('synchronized', resolve)), late.promise]);
-  clearTimeout(timer);
+function poolOf(connectionString: string, { service }: ServiceTable, max: number): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max, application_name: `demo-${service}` });
+  pool.on('error', () => undefined);
+  return pool;
 }

@@ -83,3 +83,12 @@ export const namesDigest = (of: ServiceTable, url: string, side: Side): Promise<
     );
     return String(rows[0]?.digest);
   });
+
+/** Failed requests, by path and operation, as a service has put them on record. */
+export const failuresOnRecord = (url: string): Promise<{ path: string; operation: string; times: number }[]> =>
+  withClient(url, async (client) => {
+    const { rows } = await client.query<{ path: string; operation: string; times: string }>(
+      'SELECT path, operation, count(*) AS times FROM failed_requests GROUP BY path, operation',
+    );
+    return rows.map((row) => ({ ...row, times: Number(row.times) }));
+  });

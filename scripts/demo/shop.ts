@@ -4,11 +4,12 @@ import type { DevFile } from '../../src/dev/dev-file.ts';
 import { createFlag, type FlagView, flagState, type UnleashAdmin } from './flag-state.ts';
 import { Journal } from './journal.ts';
 import { Latencies } from './latency.ts';
+import { openLedger } from './ledger-access.ts';
 import { NameService } from './name-service.ts';
 import { createServiceTable, SERVICE_TABLES } from './service-tables.ts';
 import { Traffic } from './traffic.ts';
 
-/** From this exposure on, what `--break` ships fails. */
+/** From this exposure on, one read in three of what `--break` ships fails. */
 const FAILS_FROM_PERCENT = 25;
 
 /** What the demo's services look like from outside: what a rollback must bring back. */
@@ -24,7 +25,7 @@ export class Shop {
   readonly journal: Journal;
   readonly latencies = new Latencies();
   readonly traffic: Traffic;
-  readonly #services: readonly NameService[];
+  readonly services: readonly NameService[];
 
   private constructor(dev: DevFile, services: readonly NameService[], users: number) {
     const [accounts, billing, search] = services as [NameService, NameService, NameService];
@@ -32,7 +33,7 @@ export class Shop {
     this.admin = unleashOf(dev);
     this.journal = new Journal(users);
     this.traffic = new Traffic({ accounts, billing, search }, this.journal, this.latencies, users);
-    this.#services = services;
+    this.services = services;
   }
 
   /** Fills the databases, creates the flag and starts the services; no traffic yet. */
@@ -42,15 +43,16 @@ export class Shop {
     );
     const unleash = unleashOf(dev);
     await createFlag(unleash);
-    const services = await Promise.all(
-      SERVICE_TABLES.map((of) =>
-        NameService.start({
+    const ledgerUrl = await openLedger(dev);
+    const services = SERVICE_TABLES.map(
+      (of) =>
+        new NameService({
           of,
           databaseUrl: urlOf(dev.databases, of.database),
+          ledgerUrl,
           unleash,
           failsFromPercent: options.breaks ? FAILS_FROM_PERCENT : null,
         }),
-      ),
     );
     return new Shop(dev, services, options.users);
   }
@@ -76,7 +78,7 @@ export class Shop {
 
   async close(): Promise<void> {
     await this.traffic.stop();
-    await Promise.all(this.#services.map((service) => service.stop()));
+    await Promise.all(this.services.map((service) => service.stop()));
   }
 }
 

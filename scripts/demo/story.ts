@@ -9,6 +9,7 @@ import type { GateStatus, Status } from '../../src/messages/index.ts';
 import type { DemoOptions } from './options.ts';
 import { CONFIG_FILE, devFileOf, openPlace, type Place, PLAN_FILE } from './place.ts';
 import type { Proof } from './proofs.ts';
+import { rolloutLines, rolloutRecord } from './rollout-record.ts';
 import type { DemoScreen } from './screen.ts';
 import { Shop } from './shop.ts';
 import { proveCompleted, proveRolledBack } from './verdict.ts';
@@ -80,8 +81,13 @@ async function migrate(
   await delay(AFTER_MS, undefined, { signal });
   await shop.traffic.stop();
 
-  const proofs = options.breaks ? await proveRolledBack(shop, status, before) : await proveCompleted(shop, status);
+  const record = rolloutRecord(await switchback.audit(MIGRATION), status);
+  const proofs = options.breaks
+    ? await proveRolledBack(shop, status, before, record)
+    : await proveCompleted(shop, status);
   const report = await writeReport(options.dir, terminal);
+  screen.heading('What the engine has on record of the rollout');
+  for (const line of rolloutLines(record)) screen.line(`  ${line}`);
   conclude(proofs, shop, report, screen);
   return proofs.every(({ holds }) => holds);
 }
@@ -117,7 +123,7 @@ async function follow(
     if (open !== undefined && !byItself) return approvalLine(open, program);
     const { traffic, latencies } = shop;
     const p99 = latencies.percentile('during', 99)?.toFixed(0) ?? '–';
-    return `traffic: ${traffic.requestsTotal.toLocaleString('en-US')} requests, ${traffic.failedTotal} failed, p99 ${p99} ms. Ctrl-C stops the demo.`;
+    return `traffic: ${traffic.requests.toLocaleString('en-US')} requests, ${traffic.failedTotal} failed, p99 ${p99} ms. Ctrl-C stops the demo.`;
   };
   using view = screen.follow(program, foot);
   const decided = new Set<string>();

@@ -1,6 +1,7 @@
 import type { Journal } from './journal.ts';
 import type { Latencies } from './latency.ts';
-import type { NameService, Path } from './name-service.ts';
+import type { WriteKind } from './name-paths.ts';
+import type { NameService } from './name-service.ts';
 import { nameAt } from './names.ts';
 import { seededRandom } from './random.ts';
 
@@ -15,11 +16,10 @@ export interface Services {
   billing: NameService;
   search: NameService;
 }
-export type Operation = 'read' | 'rename' | 'sign-up';
+export type Operation = 'read' | WriteKind;
 export interface FailedRequest {
   service: keyof Services;
   operation: Operation;
-  path: Path;
   error: string;
   part: string;
 }
@@ -54,7 +54,7 @@ export class Traffic {
   /** The part of the demo that requests which are due now belong to. */
   part: 'warm-up' | 'before' | 'during' | 'after' = 'warm-up';
   readonly failures: FailedRequest[] = [];
-  readonly requests: Record<Path, number> = { old: 0, new: 0 };
+  requests = 0;
   failed: Record<Operation, number> = { read: 0, rename: 0, 'sign-up': 0 };
   /** Reads that gave another name than the last one written. */
   wrongAnswers = 0;
@@ -66,9 +66,6 @@ export class Traffic {
     this.#lastUser = users;
   }
 
-  get requestsTotal(): number {
-    return this.requests.old + this.requests.new;
-  }
   get failedTotal(): number {
     return this.failed.read + this.failed.rename + this.failed['sign-up'];
   }
@@ -114,24 +111,15 @@ export class Traffic {
   }
 
   async #read(service: keyof Services, user: number, due: number): Promise<void> {
-    const path = this.#services[service].pathOf(user);
-    await this.#request({ service, operation: 'read', path, part: this.part }, due, async () => {
-      const found = await this.#services[service].read(user, path);
+    await this.#request({ service, operation: 'read', part: this.part }, due, async () => {
+      const found = await this.#services[service].read(user);
       if (!this.#journal.allows(service, user, found)) this.wrongAnswers += 1;
     });
   }
 
-  async #write(
-    service: keyof Services,
-    operation: 'rename' | 'sign-up',
-    user: number,
-    name: string,
-    due: number,
-  ): Promise<void> {
-    const of = this.#services[service];
-    const path = of.pathOf(user);
-    const done = await this.#request({ service, operation, path, part: this.part }, due, () =>
-      operation === 'rename' ? of.rename(user, name, path) : of.signUp(user, name, path),
+  async #write(service: keyof Services, operation: WriteKind, user: number, name: string, due: number): Promise<void> {
+    const done = await this.#request({ service, operation, part: this.part }, due, () =>
+      this.#services[service].write(user, name, operation),
     );
     if (done) this.#journal.acknowledged(service, user, name);
     else this.#journal.unknown(service, user, name);
@@ -139,7 +127,7 @@ export class Traffic {
 
   /** Runs one request, times it from when it was due, and counts it. Whether it succeeded. */
   async #request(request: Omit<FailedRequest, 'error'>, due: number, run: () => Promise<void>): Promise<boolean> {
-    this.requests[request.path] += 1;
+    this.requests += 1;
     const answered = (): void => this.#latencies.add(request.part, performance.now() - due);
     try {
       await run();
@@ -150,7 +138,6 @@ export class Traffic {
       const text = error instanceof Error ? error.message : String(error);
       this.failed[request.operation] += 1;
       if (this.failures.length < FAILURES_KEPT_MAX) this.failures.push({ ...request, error: text });
-      await this.#services[request.service].recordFailure(request.path, request.operation, text).catch(() => undefined);
       return false;
     }
   }

@@ -2,7 +2,16 @@ import { describeObject } from '../../src/adapters/postgres/catalog.ts';
 import { catalogDifference } from '../../src/adapters/postgres/catalog-difference.ts';
 import type { Status } from '../../src/messages/index.ts';
 import { exposureOf } from './flag-state.ts';
-import { divergentRows, lostWrites, namesDigest, oldColumnInUse, type Proof, type Side } from './proofs.ts';
+import {
+  divergentRows,
+  failuresOnRecord,
+  lostWrites,
+  namesDigest,
+  oldColumnInUse,
+  type Proof,
+  type Side,
+} from './proofs.ts';
+import { type RolloutRecord, seconds } from './rollout-record.ts';
 import { SERVICE_TABLES } from './service-tables.ts';
 import type { Shop, Surroundings } from './shop.ts';
 
@@ -21,13 +30,13 @@ export async function proveCompleted(shop: Shop, status: Status): Promise<Proof[
     {
       claim: 'no request failed',
       holds: traffic.failedTotal === 0,
-      found: `${figure(traffic.failedTotal)} of ${figure(traffic.requestsTotal)} failed${firstFailure(shop)}`,
+      found: `${figure(traffic.failedTotal)} of ${figure(traffic.requests)} failed${firstFailure(shop)}`,
     },
     rightAnswers(shop),
     {
       claim: 'every user is on the new path',
-      holds: exposureOf(flag) === 100,
-      found: `the flag is at ${exposureOf(flag)} %`,
+      holds: exposureOf(flag) === 100 && exposures(shop).every((exposure) => exposure === 100),
+      found: `the flag is at ${exposureOf(flag)} %, and so are the switches of ${exposures(shop).length} services`,
     },
     {
       claim: 'the old column is out of use',
@@ -38,15 +47,21 @@ export async function proveCompleted(shop: Shop, status: Status): Promise<Proof[
 }
 
 /** What must hold when the new path was broken: as before, and nothing lost on the way there and back. */
-export async function proveRolledBack(shop: Shop, status: Status, before: Surroundings): Promise<Proof[]> {
+export async function proveRolledBack(
+  shop: Shop,
+  status: Status,
+  before: Surroundings,
+  record: RolloutRecord,
+): Promise<Proof[]> {
   const now = await shop.look();
-  const { failed, requests } = shop.traffic;
+  const { failed } = shop.traffic;
   return [
     {
-      claim: 'a guard tripped, and the migration rolled back by itself',
-      holds: status.status === 'rolled-back',
-      found: status.reason,
+      claim: `${record.breach?.by ?? 'nothing'} stopped it, and the migration rolled back by itself`,
+      holds: status.status === 'rolled-back' && record.breach !== null,
+      found: `${status.phases.flatMap(({ steps }) => steps).filter(({ state }) => state === 'undone').length} steps undone`,
     },
+    nobodyOnNewPathAfter(shop, record),
     schemasAsBefore(before, now),
     {
       claim: 'the flag is as it was',
@@ -57,16 +72,24 @@ export async function proveRolledBack(shop: Shop, status: Status, before: Surrou
     await copiesAgree(shop, 'old'),
     {
       claim: 'no write failed, only reads on the broken path did',
-      holds: failed.rename === 0 && failed['sign-up'] === 0 && brokenReadsOnly(shop),
-      found: `${figure(failed.read)} reads failed, ${figure(failed.rename + failed['sign-up'])} writes`,
-    },
-    {
-      claim: 'the broken path was in use',
-      holds: requests.new > 0 && failed.read > 0,
-      found: `${figure(requests.new)} requests went there${firstFailure(shop)}`,
+      holds: failed.read > 0 && failed.rename + failed['sign-up'] === 0 && (await brokenReadsOnly(shop)),
+      found: `${figure(failed.read)} reads failed, ${figure(failed.rename + failed['sign-up'])} writes${firstFailure(shop)}`,
     },
     rightAnswers(shop),
   ];
+}
+
+/** The engine says since when all instances act on that; the services say when a request last was on the new path. */
+function nobodyOnNewPathAfter({ services }: Shop, { breach, undoneAt }: RolloutRecord): Proof {
+  const last = Math.max(...services.map(({ lastOnNewPathAt }) => lastOnNewPathAt ?? Number.NEGATIVE_INFINITY));
+  return {
+    claim: 'nobody was on the new path any more when all instances were said to be back',
+    holds: breach !== null && undoneAt !== null && last <= undoneAt,
+    found:
+      breach === null
+        ? 'nothing stopped it'
+        : `its last request ended ${seconds(last - breach.seenAt)} after that finding`,
+  };
 }
 
 async function noDivergentRows(shop: Shop): Promise<Proof> {
@@ -128,12 +151,19 @@ const rightAnswers = ({ traffic }: Shop): Proof => ({
   found: `${figure(traffic.wrongAnswers)} wrong answers`,
 });
 
-const brokenReadsOnly = ({ traffic }: Shop): boolean =>
-  traffic.failures.every(({ operation, path }) => operation === 'read' && path === 'new');
+/** As the services have put them on record, and as many as the traffic has met. */
+async function brokenReadsOnly(shop: Shop): Promise<boolean> {
+  const failures = await Promise.all(SERVICE_TABLES.map((of) => failuresOnRecord(shop.url(of.database))));
+  const all = failures.flat();
+  return (
+    all.every(({ path, operation }) => path === 'new' && operation === 'read') &&
+    all.reduce((sum, { times }) => sum + times, 0) === shop.traffic.failedTotal
+  );
+}
+
+const exposures = ({ services }: Shop): number[] => services.map(({ status }) => status.acknowledged.exposure);
 
 function firstFailure({ traffic }: Shop): string {
   const [first] = traffic.failures;
-  return first === undefined
-    ? ''
-    : `, such as: ${first.service} ${first.operation}, ${first.path} path: ${first.error}`;
+  return first === undefined ? '' : `, such as: ${first.service} ${first.operation}: ${first.error}`;
 }

@@ -68,6 +68,8 @@ test('the migration completes under traffic, and everything is proven; --keep le
   run.interrupt();
   const { code, output } = await run.end;
   expect(pids.filter(isAlive)).toEqual([]);
+  for (const stop of ['5 %', '25 %', '100 %'])
+    expect(output).toMatch(new RegExp(`  ${stop}: 3 of 3 instances acted on it.*; users with errors: new path 0 % of`));
   expect(output).toContain('0 divergent rows of 60,');
   expect(output).toMatch(/no request failed: 0 of [\d,]+ failed/);
   expect(output).toContain('all of it proven');
@@ -76,9 +78,15 @@ test('the migration completes under traffic, and everything is proven; --keep le
   expect(readFileSync(join(run.dir, 'report.md'), 'utf8')).toContain('# split-full-name version 1 completed');
 });
 
-test('--break: the guard trips, and everything is as it was', { timeout: DEMO_MAX_MS }, async () => {
+test('--break: the gate (or, on a slow machine, a guard) stops it, and everything is as it was', {
+  timeout: DEMO_MAX_MS,
+}, async () => {
   const run = demo('--break');
   const { code, output } = await run.end;
+  expect(output).toMatch(/ at 25 %: the new path is worse: .*; evidence .* of 20 needed|guard ".*" was breached/);
+  expect(output).toMatch(/\d s later all instances were back on the old path/);
+  expect(output).toMatch(/✓ (the gate|a guard) stopped it/);
+  expect(output).toContain('✓ nobody was on the new path any more');
   expect(output).toContain('✓ the schemas are as they were');
   expect(output).toContain('✓ the flag is as it was');
   expect(output).toContain('✓ no write was lost');

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { Journal } from '../../scripts/demo/journal.ts';
 import { joinName, nameAt, splitName } from '../../scripts/demo/names.ts';
-import { divergentRows, lostWrites, namesDigest, oldColumnInUse } from '../../scripts/demo/proofs.ts';
+import { divergentRows, failuresOnRecord, lostWrites, namesDigest, oldColumnInUse } from '../../scripts/demo/proofs.ts';
 import { createServiceTable, SERVICE_TABLES, type ServiceTable } from '../../scripts/demo/service-tables.ts';
 import { type FreshDatabase, freshDatabase } from '../harness/servers.ts';
 
@@ -82,4 +82,14 @@ test('rows whose two sides differ are counted, also where the old column has ano
   expect(await oldColumnInUse(ACCOUNTS, database.url)).toBe(false);
   expect(await divergentRows(ACCOUNTS, database.url)).toEqual({ rows: 3, of: USERS });
   expect(await namesDigest(ACCOUNTS, database.url, 'new')).not.toBe(digest);
+});
+
+test('failures are counted by path and operation', async () => {
+  expect(await failuresOnRecord(database.url)).toEqual([]);
+  await client.query(`INSERT INTO failed_requests (path, operation, error)
+    VALUES ('new', 'read', 'full'), ('new', 'read', 'full'), ('old', 'rename', 'gone')`);
+  expect((await failuresOnRecord(database.url)).toSorted((a, b) => b.times - a.times)).toEqual([
+    { path: 'new', operation: 'read', times: 2 },
+    { path: 'old', operation: 'rename', times: 1 },
+  ]);
 });
