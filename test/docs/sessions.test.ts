@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
-import { expect, test } from 'vitest';
-import { createServiceTable, SERVICE_TABLES } from '../../scripts/demo/service-tables.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { Shop } from '../../scripts/demo/shop.ts';
 import { MigrationHandle, Switchback } from '../../src/client/index.ts';
 import type { DevFile } from '../../src/dev/dev-file.ts';
 import { type Block, blocksOf, commandsOf } from './blocks.ts';
@@ -90,7 +90,10 @@ test('the examples of starting a migration start one', { timeout: SESSION_MAX_MS
   const dev: DevFile = await session.dev(
     `npm run -s switchback -- dev --config ${resolve(EXAMPLE, 'switchback.config.yaml')}`,
   );
-  await Promise.all(SERVICE_TABLES.map((of) => createServiceTable(of, dev.databases[of.database] as string, 1_000)));
+  // The plan's rollout waits for its services, and for traffic on them.
+  const shop = await Shop.open(dev, { users: 1_000, breaks: false });
+  onTestFinished(() => shop.close());
+  shop.traffic.start();
   const env = { TEMPORAL_ADDRESS: dev.temporal.address };
   const example = (name: string) => session.start([resolve('examples/start', name)], env, process.cwd());
   await using switchback = await Switchback.connect({ address: dev.temporal.address, ignoreEnvironment: true });
