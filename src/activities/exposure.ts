@@ -1,4 +1,5 @@
 import { Instances } from '../adapters/postgres/instances.ts';
+import { dropRepairs } from '../adapters/postgres/switch-repairs.ts';
 import {
   exposureOf,
   type FlagState,
@@ -85,6 +86,7 @@ export class Exposure {
         },
       );
       const words = await this.acknowledged(on);
+      await this.dropMoot();
       if (to === target.stage || from === to) return words;
     }
   }
@@ -121,6 +123,13 @@ export class Exposure {
   /** Waits until a side that is about to answer (or either) has all writes. Throws `RepairsOpen`, held. */
   repaired(of: Parameters<typeof repaired>[2]): Promise<void> {
     return repaired(this.#context, this.path.place, of);
+  }
+
+  /** What a side lacks that nobody writes any more is nothing to wait for, now or when another run begins. */
+  async dropMoot(): Promise<void> {
+    const stage = (await this.path.row())?.stage;
+    const unused = stage === 'off' ? 'new' : stage === 'complete' ? 'old' : null;
+    if (unused !== null) await dropRepairs(this.#context.deps.home.database, this.path.place, unused);
   }
 
   /** How many instances say now that they act on this flag. */

@@ -10,9 +10,9 @@ const CLASSES_NAMED_MAX = 5;
 const REPAIRED_WITHIN_MS = 300_000;
 
 /**
- * Waits until no key of the path lacks a write on one side (or on the one that is named). A stage is only left so: at the next one the side that lacks
- * it may be the one that answers. Services repair; here the drain is ordered and watched. Throws `RepairsOpen`, held,
- * after `timeoutMs` of this call.
+ * Waits until no key of the path lacks a write on one side (or on the one that is named). A stage is only left so: at the
+ * next one the side that lacks it may be the one that answers. Services repair; here the drain is ordered and watched.
+ * Throws `RepairsOpen`, held, after `timeoutMs` of this call.
  */
 export async function repaired(
   context: EffectContext,

@@ -1,4 +1,5 @@
 import { BUCKETS_MS, type CallCounter, type Operation, type SwitchCounts } from './counters.ts';
+import { generationTold } from './footing.ts';
 import { type Path, rankOf, type Stage } from './stage.ts';
 import type { Switching } from './switching.ts';
 
@@ -32,7 +33,7 @@ export function statusOf({ identity, footings, lease, counters }: Switching): Sw
     stage: current?.stage ?? null,
     generation: current?.generation ?? 0,
     exposure: current?.exposure ?? 0,
-    acknowledged: { stage: told?.stage ?? null, generation: told?.generation ?? 0, exposure: told?.exposure ?? 0 },
+    acknowledged: { stage: told?.stage ?? null, generation: generationTold(told), exposure: told?.exposure ?? 0 },
     inFlight: footings.inFlight,
     ledger: {
       state: lease === null ? 'none' : awayMs === null ? 'here' : 'away',

@@ -12,6 +12,10 @@ export interface Footing {
   readonly asksFlag: boolean;
   inFlight: number;
 }
+/** What is acknowledged: who doesn't act as the row asks has seen no more than the one before. */
+export const generationTold = (footing: Footing | null): number =>
+  footing === null ? 0 : footing.asAsked ? footing.generation : Math.max(0, footing.generation - 1);
+
 export type NextFooting = Omit<Footing, 'inFlight'>;
 
 /**

@@ -1,5 +1,5 @@
 import type { Counters } from './counters.ts';
-import type { Footings } from './footing.ts';
+import { type Footings, generationTold } from './footing.ts';
 import { goodbye, type Identity, type Ledger, type StageRow, tellAndRead, within } from './ledger.ts';
 import { errorClassOf } from './switch-error.ts';
 
@@ -79,12 +79,13 @@ export class Lease {
     return this.heldAt(performance.now());
   }
 
-  async stop(): Promise<void> {
+  /** Renews no more; with `goodbye` nobody waits for the instance from then on. */
+  async stop({ goodbye: leaves }: { goodbye: boolean }): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#running;
     clearTimeout(this.#timer);
-    await within(this.#of.timeoutMs, goodbye(this.#of.ledger, this.#of.identity)).catch(() => undefined);
+    if (leaves) await within(this.#of.timeoutMs, goodbye(this.#of.ledger, this.#of.identity)).catch(() => undefined);
   }
 
   #start(): Promise<boolean> {
@@ -124,8 +125,7 @@ export class Lease {
       timeoutMs,
       tellAndRead(ledger, identity, {
         stage: told?.stage ?? 'off',
-        // Who doesn't act as the row asks hasn't acknowledged it.
-        generation: told === null ? 0 : told.asAsked ? told.generation : Math.max(0, told.generation - 1),
+        generation: generationTold(told),
         exposure: told?.exposure ?? 0,
         counts: counters.counts,
         beat: ++this.#beat,

@@ -105,12 +105,13 @@ export class Switching {
     this.#closed = true;
     this.#open = false;
     this.#unwatch();
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, CLOSE_MAX_MS).unref();
-    await Promise.race([this.footings.untilIdle(), late.promise]);
+    const late = Promise.withResolvers<'late'>();
+    const timer = setTimeout(() => late.resolve('late'), CLOSE_MAX_MS);
+    const ended = await Promise.race([this.footings.untilIdle(), late.promise]);
     clearTimeout(timer);
     await this.#drain?.stop();
-    await this.lease?.stop();
+    // A call that still goes on is waited for by the engine, until the lease has run out.
+    await this.lease?.stop({ goodbye: ended !== 'late' });
   }
 
   #enter(): Footing {
@@ -182,7 +183,6 @@ export class Switching {
 
   /** Works out what new calls act on. */
   #look(): void {
-    if (this.#closed) return;
     const ledger = this.lease !== null;
     const next = footingOf(this.#settings, {
       ledger,
@@ -191,6 +191,6 @@ export class Switching {
       exposure: this.#flags.exposure(this.#settings.flag),
     });
     if (next !== null) this.footings.adopt(next);
-    this.#open = next !== null && this.#begun;
+    this.#open = next !== null && this.#begun && !this.#closed;
   }
 }

@@ -192,6 +192,24 @@ test('a write that outlives the lease is repaired where the stage asks for both 
   expect(await here.repairs()).toMatchObject([{ key: 'k', side: 'new', error_class: 'late' }]);
 });
 
+test('closing lets calls under way end, and they are told until then', async () => {
+  const here = place();
+  const generation = await here.setStage('off');
+  const { names, stores } = service(here);
+  await names.ready();
+  const release = stores.old.hold();
+  const write = names.write('k', 'a');
+  await until(() => stores.old.log.length > 0);
+  const closing = names.close();
+  await expect(names.write('l', 'a')).rejects.toMatchObject({ code: 'Closed' });
+  await here.setStage('dual-write');
+  await until(() => names.status().generation > generation);
+  expect(await here.instances()).toMatchObject([{ generation: String(generation) }]);
+  release();
+  await Promise.all([write, closing]);
+  expect(await here.instances()).toEqual([]);
+});
+
 test('a write that a fence refuses is made again where the stage has changed', async () => {
   const here = place();
   await here.setStage('ramp-down');

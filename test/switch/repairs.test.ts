@@ -220,12 +220,13 @@ test('the engine changes the stage when the queue is empty', async () => {
   const pool = poolOf(there.url);
   const stores = pair();
   const broken = { is: true };
+  const letIn = { percent: 100 };
   const names = createSwitch({
     ...{ flag: name, ...stores, key: (key: string) => key, sample: 0, ledger: pool, service: 'accounts', ...BEATS },
     // No client of Unleash here: what lets everybody in is what the engine sets.
     flags: {
       ask: () => ({ on: false, variant: null }),
-      exposure: () => 100,
+      exposure: () => letIn.percent,
       heard: () => true,
       watch: () => () => undefined,
     },
@@ -235,8 +236,8 @@ test('the engine changes the stage when the queue is empty', async () => {
     },
   });
   onTestFinished(() => names.close());
-  const to = (stage: string, id: string) =>
-    flag.up(inputOf(there.run, { uses: 'flag', id, flag: name, stage }, {}), there.context());
+  const input = (stage: string, id: string) => inputOf(there.run, { uses: 'flag', id, flag: name, stage }, {});
+  const to = (stage: string, id: string) => flag.up(input(stage, id), there.context());
   await to('dual-write', 'a');
   stores.new.failsWith = sqlError('53300');
   await names.write('k', 'a');
@@ -246,4 +247,12 @@ test('the engine changes the stage when the queue is empty', async () => {
   broken.is = false;
   await next;
   expect([names.stage(), stores.new.rows.get('k')]).toEqual(['shadow', ['a']]);
+  // On the way back the new side need not have what it lacks; at `off` that is forgotten.
+  broken.is = true;
+  await names.write('l', 'a');
+  await flag.down(input('shadow', 'b'), there.context());
+  letIn.percent = 0;
+  await flag.down(input('dual-write', 'a'), there.context());
+  expect(names.stage()).toBe('off');
+  expect((await pool.query('SELECT FROM switchback.repairs')).rowCount).toBe(0);
 });

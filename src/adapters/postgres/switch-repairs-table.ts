@@ -25,4 +25,5 @@ CREATE TABLE switchback.repairs (
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX repairs_waiting ON switchback.repairs (environment, flag, side, key) WHERE attempts = 0 AND NOT journal;
 CREATE UNIQUE INDEX repairs_taken ON switchback.repairs (environment, flag, side, key) WHERE attempts > 0;
+CREATE INDEX repairs_by_key ON switchback.repairs (environment, flag, key);
 CREATE INDEX repairs_due ON switchback.repairs (environment, flag, not_before, id);`;

@@ -81,3 +81,16 @@ export async function provenRepaired(session: Queryable, place: StagePlace, befo
   );
   return rows.length;
 }
+
+/** Forgets what `side` lacks: at this stage it is neither read nor written. */
+export async function dropRepairs(
+  session: Queryable,
+  { environment, flag }: StagePlace,
+  side: 'old' | 'new',
+): Promise<void> {
+  await session.query('DELETE FROM switchback.repairs WHERE environment = $1 AND flag = $2 AND side = $3', [
+    environment,
+    flag,
+    side,
+  ]);
+}
