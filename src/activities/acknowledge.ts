@@ -14,6 +14,8 @@ export interface Awaited {
   generation: number;
   /** Percent that a client's copy of the flag must let in; null: whatever it lets in. */
   exposure: number | null;
+  /** Whether a copy that lets nobody in will do: who isn't ahead of the row acts on a stage, with or without a flag. */
+  noneWillDo: boolean;
   /** How many instances there must be at least. */
   instancesMin: number;
   timeoutMs: number;
@@ -52,7 +54,8 @@ export async function acknowledged(instances: Instances, of: Awaited, context: E
   }
 }
 
-const seesFlag = ({ exposure }: LiveInstance, of: Awaited): boolean => of.exposure === null || exposure === of.exposure;
+const seesFlag = ({ exposure }: LiveInstance, of: Awaited): boolean =>
+  of.exposure === null || exposure === of.exposure || (of.noneWillDo && exposure === 0);
 const actsOn = (instance: LiveInstance, of: Awaited): boolean =>
   instance.generation >= of.generation && seesFlag(instance, of);
 

@@ -30,6 +30,15 @@ export interface OnTheWay {
   progress?: Progress;
 }
 
+interface Waiting {
+  instancesMin?: number;
+  timeoutMs?: number;
+  /** Nobody has to be let in: see `Awaited`. */
+  noneWillDo?: boolean;
+  /** They act on the stage, whatever their flag says. */
+  rowAlone?: boolean;
+}
+
 /** Services re-read their row when they renew their lease; with a flag's own refresh that is what a nudge waits for. */
 const NUDGE_MARGIN_MS = 2_000;
 /** Where the next stage relies on every instance having made this one, that is waited for whatever the plan says. */
@@ -85,19 +94,14 @@ export class Exposure {
           await this.path.moveIn(session, step, to, 'intended');
         },
       );
-      const words = await this.acknowledged(on);
+      const words = await this.acknowledged({ ...on, noneWillDo: true });
       await this.dropMoot();
       if (to === target.stage || from === to) return words;
     }
   }
 
-  /**
-   * Waits until all live instances act on what was set last (`rowAlone`: on the stage, whatever their flag says); null where
-   * the step doesn't ask for that.
-   */
-  async acknowledged(
-    on: OnTheWay & { instancesMin?: number; timeoutMs?: number; rowAlone?: boolean } = {},
-  ): Promise<string | null> {
+  /** Waits until all live instances act on what was set last; null where the step doesn't ask for that. */
+  async acknowledged(on: OnTheWay & Waiting = {}): Promise<string | null> {
     if (this.#acknowledge === null) return null;
     const { required, timeout } = this.#acknowledge;
     const flag = await this.change.states.read(this.change.key);
@@ -107,6 +111,7 @@ export class Exposure {
       {
         place: this.path.place,
         generation: row?.generation ?? 0,
+        noneWillDo: on.noneWillDo ?? false,
         exposure: on.rowAlone === true ? null : flag === null ? 0 : exposureOf(flag.ours),
         instancesMin: on.instancesMin ?? (required === 'all' ? 1 : required),
         timeoutMs: on.timeoutMs ?? durationMs(timeout),

@@ -22,7 +22,9 @@ export async function lowerTo(exposure: Exposure, percent: number, beside: Besid
     await exposure.path.moveTo(to, 'intended');
     if (to === floor) return;
     if (
-      !(await doneInTime('NotAcknowledged', () => exposure.acknowledged({ instancesMin: 0, timeoutMs: STAGE_WAIT_MS })))
+      !(await doneInTime('NotAcknowledged', () =>
+        exposure.acknowledged({ instancesMin: 0, noneWillDo: true, timeoutMs: STAGE_WAIT_MS }),
+      ))
     )
       return;
     at = to;

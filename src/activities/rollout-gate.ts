@@ -54,7 +54,7 @@ export class Gate {
   readonly #context: EffectContext;
   readonly #windows: GateWindows;
   readonly #series: number;
-  #closed: ClosedWindow[] = [];
+  readonly #closed: ClosedWindow[] = [];
   #open: OpenWindow | null = null;
   #openedAt = 0;
   #silentLooks = 0;
@@ -151,7 +151,9 @@ export class Gate {
   async #load(): Promise<void> {
     this.#open = await this.#windows.open(this.#change.key);
     this.#openedAt = performance.now() - (this.#open?.openMs ?? 0);
-    this.#closed = await this.#windows.closed(this.#change.key, this.#series);
+    // What is closed never changes: only what came since is read.
+    const known = this.#closed.at(-1)?.number ?? 0;
+    this.#closed.push(...(await this.#windows.closed(this.#change.key, this.#series, known)));
   }
 
   #judge(stop: GateStop, proven: Proven, readings: readonly Reading[]): GateVerdict {

@@ -46,7 +46,8 @@ async function restored(exposure: Exposure, input: Input, context: EffectContext
 async function seenByAll(exposure: Exposure, context: EffectContext): Promise<string | null> {
   const { change } = exposure;
   // Who reports nothing can't be asked: a service without a switch, or none that is up.
-  if (exposure.acknowledges && (await exposure.liveCount()) > 0) return exposure.acknowledged({ instancesMin: 0 });
+  if (exposure.acknowledges && (await exposure.liveCount()) > 0)
+    return exposure.acknowledged({ instancesMin: 0, noneWillDo: true });
   const leftMs = await change.unseenForMs();
   const note = `flag ${change.ref.flag} is as it was; clients see it within ${Math.ceil(leftMs / 1000)} s`;
   context.report({ progress: null, note });
@@ -74,7 +75,7 @@ async function stagesBack(
     // Only what is about to answer must have all writes. What failed on a new side that goes would hold its own rollback.
     if (answersNew(ours.set) !== answersNew(to)) await exposure.repaired({ lacking: answersNew(to) ? 'new' : 'old' });
     await path.moveTo(to, 'undoing');
-    words = await exposure.acknowledged({ instancesMin: 0, rowAlone });
+    words = await exposure.acknowledged({ instancesMin: 0, noneWillDo: true, rowAlone });
     await exposure.dropMoot();
   }
   const found = (await path.ours())?.found;

@@ -108,6 +108,21 @@ describe('a stage of a flag step', () => {
     expect((await flag.up(inputOf(here.run, step(0)), here.context())).note).toContain('no instance is live');
   });
 
+  test('who goes by the row alone acts on a stage, and not on a share of the users', async () => {
+    const here = await room();
+    const name = unique('flag');
+    const one = acting(here, refOf(name), 'i-1');
+    await one.says({ generation: 2 });
+    const [both, shadow] = ['dual-write', 'shadow'].map((stage) => inputOf(here.run, stageStep(name, stage)));
+    if (both === undefined || shadow === undefined) throw new Error('no input');
+    for (const input of [both, shadow]) await flag.up(input, here.context());
+    const share = { uses: 'flag' as const, id: 'share', flag: name, percent: 5, acknowledge: { timeout: '1ms' } };
+    await expect(flag.up(inputOf(here.run, share), here.context())).rejects.toMatchObject({ code: 'NotAcknowledged' });
+    await one.says({ generation: 4 });
+    for (const input of [inputOf(here.run, share), shadow, both]) await flag.down(input, here.context());
+    expect(await rowOf(here, name)).toMatchObject({ stage: 'off', generation: 4 });
+  });
+
   test('goes to the next stage and no further, and notices who else moved it', async () => {
     const here = await room();
     const name = unique('flag');

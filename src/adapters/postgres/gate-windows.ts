@@ -60,12 +60,12 @@ export class GateWindows {
     };
   }
 
-  /** All windows of a series, in their order. */
-  async closed(of: StepRef, series: number): Promise<ClosedWindow[]> {
+  /** The windows of a series after number `after`, in their order. */
+  async closed(of: StepRef, series: number, after = 0): Promise<ClosedWindow[]> {
     const rows = await this.#database.query(
       `SELECT metric, number, stop, old_total, old_bad, new_total, new_bad FROM switchback.gate_windows
-       WHERE ${KEY} AND series = $5 ORDER BY number`,
-      [...keyValues(of), series],
+       WHERE ${KEY} AND series = $5 AND number > $6 ORDER BY number`,
+      [...keyValues(of), series, after],
     );
     return rows.map((row) => ({
       metric: row['metric'] ?? '',
