@@ -1,10 +1,10 @@
 import { setInterval } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
-import { exposureOf } from '../../src/adapters/unleash/flag-state.ts';
+import { ABSENT, exposureOf } from '../../src/adapters/unleash/flag-state.ts';
 import type { FlagRef } from '../../src/adapters/unleash/unleash.ts';
 import type { Room } from './room.ts';
 
-const FOLLOW_EVERY_MS = 50;
+const FOLLOW_EVERY_MS = 100;
 
 /** An instance of a service as the ledger knows it: what it says is what the test makes it say. */
 export interface Acting {
@@ -61,4 +61,9 @@ export function acting(here: Room, ref: FlagRef, instance: string, service = 'ac
       );
     },
   };
+}
+
+/** A flag that was there before, off and without strategies: taking a step back needn't wait until Unleash lets it go. */
+export async function existing(here: Room, ref: FlagRef): Promise<void> {
+  await here.unleash.write(ref, { ...ABSENT, exists: true }, new AbortController().signal);
 }

@@ -10,7 +10,7 @@ import { Stages } from '../../src/adapters/postgres/stages.ts';
 import type { FlagRef } from '../../src/adapters/unleash/unleash.ts';
 import { STAGES, type StepOf } from '../../src/plan/index.ts';
 import { planOf } from '../harness/engine.ts';
-import { acting } from './acting.ts';
+import { acting, existing } from './acting.ts';
 import { inputOf, type Room, room, unique } from './room.ts';
 
 const signal = new AbortController().signal;
@@ -148,13 +148,14 @@ describe('a stage of a flag step', () => {
   test('all the way up and down again: each change is one stage, made when the one before is acted on', async () => {
     const here = await room();
     const name = unique('flag');
+    await existing(here, refOf(name));
     acting(here, refOf(name), 'i-1').follows();
     const inputs = STAGES.slice(1, 5).map((stage) => inputOf(here.run, stageStep(name, stage)));
     for (const input of inputs) await flag.up(input, here.context());
     expect(await rowOf(here, name)).toMatchObject({ stage: 'ramp-down', generation: 4, newOnlySince: null });
     for (const input of inputs.toReversed()) await flag.down(input, here.context());
     expect(await rowOf(here, name)).toMatchObject({ stage: 'off', generation: 8 });
-    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+    expect((await here.unleash.read(refOf(name), signal)).enabled).toBe(false);
   });
 });
 
@@ -179,6 +180,7 @@ describe('a ramp with stages', () => {
   test('percents keep the row; the way back from complete stops where the old side would answer without new writes', async () => {
     const here = await room();
     const name = unique('flag');
+    await existing(here, refOf(name));
     acting(here, refOf(name), 'i-1').follows();
     const input = inputOf(here.run, ramp(name, WHOLE));
     const answer = await rollout.up(input, here.context());
@@ -194,7 +196,7 @@ describe('a ramp with stages', () => {
     const held = await rollout.down(input, here.context()).catch((error: unknown) => error);
     expect(held).toMatchObject({ code: 'OldPathStale', fields: { hold: true, accept: expect.any(String) } });
     // The flag is as it was, and both sides are written again.
-    expect((await here.unleash.read(refOf(name), signal)).exists).toBe(false);
+    expect((await here.unleash.read(refOf(name), signal)).enabled).toBe(false);
     expect(await rowOf(here, name)).toMatchObject({ stage: 'live' });
     const { accept } = (held as { fields: { accept: string } }).fields;
     await expect(
@@ -209,6 +211,7 @@ describe('a ramp with stages', () => {
   test('a share of the users is exposed over the stage that the row keeps; the flag names no stage then', async () => {
     const here = await room();
     const name = unique('flag');
+    await existing(here, refOf(name));
     acting(here, refOf(name), 'i-1').follows();
     const input = inputOf(here.run, ramp(name, [...WHOLE.slice(0, 2), { percent: 5 }]));
     await rollout.up(input, here.context());
@@ -225,6 +228,7 @@ describe('a ramp with stages', () => {
   test('what a dual write of the plan keeps in step may answer again', async () => {
     const here = await room();
     const name = unique('flag');
+    await existing(here, refOf(name));
     acting(here, refOf(name), 'i-1').follows();
     const of = { uses: 'dual-write', id: 'sync', database: 'app' } as unknown as StepOf<'dual-write'>;
     const input = { ...inputOf(here.run, ramp(name, WHOLE)), of };
@@ -243,6 +247,7 @@ describe('a ramp with stages', () => {
   test('exposure is lowered from outside, and the rollout raises nothing any more', async () => {
     const here = await room();
     const name = unique('flag');
+    await existing(here, refOf(name));
     acting(here, refOf(name), 'i-1').follows();
     const input = inputOf(here.run, ramp(name, [...WHOLE.slice(0, 5), { stage: 'ramp-down', bake: '1h' }]));
     const stop = new AbortController();
@@ -276,6 +281,7 @@ describe('what one side lacks', () => {
   test('is waited for before that side answers, and not where it goes', async () => {
     const here = await room();
     const name = unique('flag');
+    await existing(here, refOf(name));
     acting(here, refOf(name), 'i-1').follows();
     const inputs = STAGES.slice(1, 4).map((stage) => inputOf(here.run, stageStep(name, stage)));
     for (const input of inputs.slice(0, 2)) await flag.up(input, here.context());
