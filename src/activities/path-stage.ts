@@ -1,7 +1,6 @@
 import type { Queryable } from '../adapters/postgres/database.ts';
 import type { StepLedger, StepRecord } from '../adapters/postgres/step-ledger.ts';
 import { type StagePlace, type StageRow, Stages } from '../adapters/postgres/stages.ts';
-import { forgetNewSide } from '../adapters/postgres/switch-repairs.ts';
 import { SwitchbackError } from '../messages/index.ts';
 import { areAdjacent, nextStage, type Stage } from '../plan/index.ts';
 import type { EffectContext } from './effect.ts';
@@ -52,7 +51,6 @@ export class PathStage {
     if (!areAdjacent(from, to)) throw this.#refused(`can't go to "${to}"`, from);
     if (row !== null && from === to && ours !== null) return;
     if (row === null || from !== to) await this.#stages.set(session, this.place, to, this.#change.key.run.migration);
-    if (to === 'off' && state === 'undoing') await forgetNewSide(session, this.place);
     await this.#ledger.record(session, this.#change.key, state, {
       detail: { stageFound: ours?.found ?? from, stageSet: to },
     });

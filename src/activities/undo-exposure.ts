@@ -76,10 +76,11 @@ async function stagesBack(
     if (answersNew(ours.set) !== answersNew(to)) await exposure.repaired({ lacking: answersNew(to) ? 'new' : 'old' });
     await path.moveTo(to, 'undoing');
     words = await exposure.acknowledged({ instancesMin: 0, noneWillDo: true, rowAlone });
-    await exposure.dropMoot();
   }
   const found = (await path.ours())?.found;
-  return found === undefined ? [] : [`its path is at stage ${found}${words === null ? '' : ` (${words})`}`];
+  if (found === undefined) return [];
+  await exposure.dropMoot();
+  return [`its path is at stage ${found}${words === null ? '' : ` (${words})`}`];
 }
 
 /**

@@ -62,14 +62,6 @@ export async function drainRepairs(
   return openRepairs(session, place, lacking);
 }
 
-/** Takes off what the new side lacks, where nobody reads or writes it any more; the caller has taken the path to `off`. */
-export async function forgetNewSide(session: Queryable, { environment, flag }: StagePlace): Promise<void> {
-  await session.query("DELETE FROM switchback.repairs WHERE environment = $1 AND flag = $2 AND side = 'new'", [
-    environment,
-    flag,
-  ]);
-}
-
 /**
  * Takes off the keys that were queued before `before`, by the database's clock: a comparison of all rows that began then has
  * found no difference. Answers how many keys that were. What is queued since, or under repair, stays.
