@@ -38,11 +38,12 @@ function admin() {
   return { set };
 }
 
-function client(options: { url?: string } = {}): Client {
+function client(options: { url?: string; refreshInterval?: number; metricsInterval?: number } = {}): Client {
   const { url, clientToken } = servers().unleash;
   const unleash = new Client({
-    ...{ url: options.url ?? `${url}/api`, appName: unique('app'), customHeaders: { Authorization: clientToken } },
-    ...{ refreshInterval: 200, disableMetrics: true, skipInstanceCountWarning: true },
+    ...{ url: `${url}/api`, appName: unique('app'), customHeaders: { Authorization: clientToken } },
+    ...{ refreshInterval: 200, disableMetrics: options.metricsInterval === undefined, skipInstanceCountWarning: true },
+    ...options,
     storageProvider: new InMemStorageProvider(),
   });
   unleash.on('error', () => undefined).on('warn', () => undefined);
@@ -115,12 +116,22 @@ describe('Unleash', () => {
   test('Unleash away: the row counts, or the bootstrap', async () => {
     const here = place();
     await here.setStage('ramp-down');
-    const unleash = client({ url: `http://127.0.0.1:${await closedPort()}/api` });
+    // It tries once, and what becomes of that is waited for: a client that is destroyed meanwhile lets its error escape.
+    const url = `http://127.0.0.1:${await closedPort()}/api`;
+    const unleash = client({ url, refreshInterval: 3_600_000, metricsInterval: 3_600_000 });
+    const failed = new Promise<void>((resolve) => {
+      unleash.on('error', (error: Error) => error.message.includes('/client/features') && resolve());
+    });
     const withRow = service(here.flag, { ...withLedger(here), unleash });
+    const used: [string, boolean][] = [];
+    unleash.on('count', (name: string, enabled: boolean) => used.push([name, enabled]));
     expect(await withRow.sideOf('u')).toBe('new');
+    // The flag wasn't asked, and its usage says all the same which path was taken.
+    expect(used).toEqual([[here.flag, true]]);
     expect((await here.instances()).map(({ exposure, stage }) => [exposure, stage])).toEqual([[0, 'ramp-down']]);
     const cold = service(here.flag, { unleash, bootstrap: 'complete' });
     expect(await cold.sideOf('u')).toBe('new');
+    await failed;
   });
 
   test('our idea of its client is what it is', () => {
