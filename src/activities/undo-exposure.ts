@@ -46,8 +46,11 @@ async function restored(exposure: Exposure, input: Input, context: EffectContext
 async function seenByAll(exposure: Exposure, context: EffectContext): Promise<string | null> {
   const { change } = exposure;
   // Who reports nothing can't be asked: a service without a switch, or none that is up.
-  if (exposure.acknowledges && (await exposure.liveCount()) > 0)
-    return exposure.acknowledged({ instancesMin: 0, noneWillDo: true });
+  if (exposure.acknowledges && (await exposure.liveCount()) > 0) {
+    const words = await exposure.acknowledged({ instancesMin: 0, noneWillDo: true });
+    // Of those that have all gone silent meanwhile nobody knows what they act on.
+    if ((await exposure.liveCount()) > 0) return words;
+  }
   const leftMs = await change.unseenForMs();
   const note = `flag ${change.ref.flag} is as it was; clients see it within ${Math.ceil(leftMs / 1000)} s`;
   context.report({ progress: null, note });

@@ -107,4 +107,4 @@ async function backAgain(engine: Engine): Promise<boolean> {
 test('a service of three instances goes all the way and, elsewhere, back again: neighbours at any time, no write lost', async () => {
   const engine = await startEngine({ unleash: true, databases: ['app'] });
   expect(await Promise.all([wholeWay(engine), backAgain(engine)])).toEqual([true, true]);
-}, 120_000);
+}, 240_000);
