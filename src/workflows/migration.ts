@@ -7,6 +7,7 @@ import {
   condition,
   continueAsNew,
   defineQuery,
+  patched,
   setHandler,
 } from '@temporalio/workflow';
 import type { CheckedPlan, Turned } from '../activities/lifecycle.ts';
@@ -31,7 +32,7 @@ import { Publisher } from './publisher.ts';
 import { Run } from './run.ts';
 import { statusOf } from './run-status.ts';
 import { initialState, layOut, type MigrationState, type StepProgress } from './state.ts';
-import { maybeIrreversible } from './steps/index.ts';
+import { maybeIrreversible, pointOfNoReturn } from './steps/index.ts';
 
 /** What continue-as-new carries over. The plan is then the checked one, so that it is not checked by other rules. */
 interface Carried {
@@ -132,6 +133,12 @@ async function conduct(run: Run): Promise<MigrationResult> {
  */
 async function turnRound(run: Run): Promise<boolean> {
   const { turning } = run.state;
+  const done = pointOfNoReturn(run);
+  // It answered after the decision to turn: an activity whose worker is new to it is told of its cancellation too late.
+  if (done !== null && turning?.recorded !== true && patched('turn-after-drop')) {
+    goOn(run, { step: done, note: run.state.steps[done]?.note ?? null });
+    return false;
+  }
   const irreversible = maybeIrreversible(run);
   for (;;) {
     try {
@@ -168,8 +175,8 @@ function goOn(run: Run, { step, note }: NonNullable<Turned['passed']>): void {
   holdBreach(run);
   Object.assign(state, { turning: null, error: null } satisfies Partial<MigrationState>);
   const at = state.steps[step];
+  if (at?.state !== 'done') run.event('point-of-no-return', null, { step });
   if (at !== undefined) Object.assign(at, { state: 'done', note } satisfies Partial<StepProgress>);
-  run.event('point-of-no-return', null, { step });
   run.event('turn-refused', null, { step, reason });
   refuse(state, { run }, 'rollback', reason, `the point of no return (${step}) was passed before it could stop`);
   if (state.canceled) cancelRun(run);

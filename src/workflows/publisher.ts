@@ -1,5 +1,5 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { condition, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { condition, patched, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import type { SearchAttributeUpdatePair } from '@temporalio/common';
 import { isEnd, type Status } from '../messages/index.ts';
 import { local } from './activities.ts';
@@ -39,12 +39,16 @@ export class Publisher {
 
   async refresh(): Promise<void> {
     const since = Date.now();
+    // While a run unwinds for a fresh history no timer begins or ends here: it could come before that end or after it, and
+    // the replay may see the other (seen once: a timer that the history didn't have).
+    const unwinds = patched('refresh-rests') ? () => this.#run.renewing : () => false;
     for (;;) {
-      await condition(() => this.#closed || anyStepWorks(this.#run.state));
+      await condition(() => this.#closed || (anyStepWorks(this.#run.state) && !unwinds()));
       if (this.#closed) return;
       // Its timer has no summary: thousands of them would bury what Temporal UI lists under 'Events with Metadata'.
       const everyMs = refreshEveryMs(Date.now() - since);
-      if (await condition(() => this.#closed || !anyStepWorks(this.#run.state), everyMs)) continue;
+      const idle = (): boolean => !anyStepWorks(this.#run.state) && !unwinds();
+      if (await condition(() => this.#closed || idle(), everyMs)) continue;
       const beats = await local.readProgress(this.#run.ref);
       this.#run.state.degraded = Object.fromEntries(
         beats.flatMap(({ step, degraded }) =>

@@ -1,6 +1,6 @@
 import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
 import type { BeginResult, CheckedPlan, RecordedStep, RecordStepInput } from '../activities/lifecycle.ts';
-import type { AuditEvent, RunRef, StatusError } from '../messages/index.ts';
+import type { AuditEvent, RunRef } from '../messages/index.ts';
 import type { Kind, Risk } from '../plan/index.ts';
 import { remote } from './activities.ts';
 import { isFenced, isLost, Stop } from './failure.ts';
@@ -92,7 +92,7 @@ export class Run {
   }
 
   /** Decides that the run turns round. The first reason stays. */
-  turn(turning: { reason: string; by: string | null; error: StatusError | null }): void {
+  turn(turning: NonNullable<MigrationState['turning']>): void {
     if (this.state.direction === 'down' || this.state.turning !== null) return;
     this.state.turning = turning;
     this.state.error = turning.error;
@@ -268,7 +268,8 @@ export class Run {
     }
     this.state.approvedBefore = approvedGates;
     if (outcome.direction === 'down' && this.state.direction === 'up') {
-      this.turn({ reason: 'the ledger says that this migration is rolling back', by: null, error: null });
+      const reason = 'the ledger says that this migration is rolling back';
+      this.turn({ reason, by: null, error: null, recorded: true });
     }
     this.changed();
   }

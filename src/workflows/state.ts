@@ -93,8 +93,8 @@ export interface MigrationState {
   gates: Record<string, Gate>;
   holds: Record<string, Hold>;
   paused: string | null;
-  /** Why the run turns round, once that is decided. */
-  turning: { reason: string; by: string | null; error: StatusError | null } | null;
+  /** Why the run turns round, once that is decided. `recorded`: the ledgers say so; an earlier run has turned. */
+  turning: { reason: string; by: string | null; error: StatusError | null; recorded?: true } | null;
   /** Set when Temporal's own Cancel asked for it: the run then ends as Canceled. */
   canceled: boolean;
   /** What keeps the run or a part of it waiting, in words, by what waits. */
