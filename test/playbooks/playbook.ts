@@ -32,6 +32,8 @@ export interface Playbook {
   switched?: true;
   /** What trips a guard when new code has served some requests; else the run is aborted at the last moment. */
   breach?: string;
+  /** What is done before the last requests, when the run has ended. */
+  lately?: Partial<Record<'up' | 'back', string>>;
   /** What else must be true at the end: a query that gives `t`. */
   proofs?: Partial<Record<'up' | 'back', string>>;
 }

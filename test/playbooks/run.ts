@@ -23,8 +23,8 @@ export const databaseOf = ({ name }: Playbook, way: Way): string => `${name}-${w
 
 const APPROVER = 'ana@example.com';
 const LOOK_EVERY_MS = 1_000;
-/** Requests of new clients that are served at the last moment before a run is taken back. */
-const LAST_REQUESTS = 15;
+/** Requests at the last moment before a run is taken back, and after its end: enough for all kinds of them. */
+const LAST_REQUESTS = 30;
 
 /** What all runs share, and what each has of its own. */
 export interface Place {
@@ -68,6 +68,7 @@ export async function runPlaybook(
       const { outcome } = await handle.result();
       expect(outcome).toBe('completed');
     } else await expect(handle.result()).rejects.toMatchObject({ code: 'RolledBack' });
+    await execute(url, playbook.lately?.[way] ?? '');
     await traffic.untilMore(way === 'up' ? 'new' : 'old', LAST_REQUESTS);
     expect(comparisons(await handle.status())).toEqual([]);
   } finally {
@@ -115,7 +116,8 @@ async function follow({ handle, traffic, flag, flags, trip }: Run, way: Way): Pr
         JSON.stringify(traffic.requests),
         traffic.faults.at(0),
       );
-    if (status.status === 'held') {
+    // Also a rollback that can't go on.
+    if (status.waitingFor?.startsWith('retry') === true) {
       await handle.abort({ by: APPROVER });
       throw new Error(`it is held: ${status.reason}; ${JSON.stringify(status.error)}`);
     }
