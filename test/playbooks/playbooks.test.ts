@@ -35,7 +35,7 @@ const ALL = [
 ];
 const PLAYBOOKS = ALL.filter(({ name }) => (process.env['PLAYBOOK'] ?? name).split(',').includes(name));
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const RUNS_MAX_MS = 300_000;
+const RUNS_MAX_MS = 600_000;
 
 const HOOK_MAX_MS = 120_000;
 

@@ -24,7 +24,7 @@ export const databaseOf = ({ name }: Playbook, way: Way): string => `${name}-${w
 const APPROVER = 'ana@example.com';
 const LOOK_EVERY_MS = 1_000;
 /** Requests at the last moment before a run is taken back, and after its end: enough for all kinds of them. */
-const LAST_REQUESTS = 30;
+const LAST_REQUESTS = 20;
 
 /** What all runs share, and what each has of its own. */
 export interface Place {

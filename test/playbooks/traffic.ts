@@ -4,9 +4,9 @@ import { type Random, randomFrom } from '../engine/chaos-traffic.ts';
 import type { Service, Side } from './flags.ts';
 import type { Client, Playbook, Query, Row } from './playbook.ts';
 
-/** Each lane is one request at a time, on things of its own; with the rest between them about twenty a second in all. */
+/** Each lane is one request at a time, on things of its own; with the rest between them about fifteen a second in all. */
 const LANES = 3;
-const REST_MS = 150;
+const REST_MS = 200;
 /** What Postgres asks a client to do again: serialization failures and deadlocks. */
 const AGAIN = ['40001', '40P01'];
 const AGAIN_MAX = 5;
