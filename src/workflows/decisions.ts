@@ -148,7 +148,7 @@ async function resolveHold(run: Run, decision: Decision, name: 'retry' | 'skip')
 /** Why a vote can't count as it is given; what the changes are by now is the step's own to find out. */
 function unfitToAccept(hold: Hold, { accept }: Decision, name: 'retry' | 'skip'): string | null {
   if (accept !== null && hold.drift === undefined)
-    return `"${hold.id}" isn't held for something that can be accepted: say retry without it`;
+    return `"${hold.id}" isn't held for something that can be accepted: there is nothing to accept, say retry without it`;
   const other = name === 'retry' ? hold.votes.retry.find((vote) => (vote.accept ?? null) !== accept) : undefined;
   if (other === undefined) return null;
   return `${other.by} has said retry ${other.accept === undefined ? 'without accepting anything' : `and accepts ${other.accept}`}: all must say the same`;
