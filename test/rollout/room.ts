@@ -7,13 +7,14 @@ import { createConditions } from '../../src/activities/conditions.ts';
 import type { Deps } from '../../src/activities/deps.ts';
 import type { EffectContext, EffectInput } from '../../src/activities/effect.ts';
 import { createMetrics } from '../../src/activities/metrics.ts';
+import type { Conditions } from '../../src/adapters/metrics/conditions.ts';
 import { Databases } from '../../src/adapters/postgres/database.ts';
 import { HomeLedger } from '../../src/adapters/postgres/home-ledger.ts';
 import { upgradeLedger } from '../../src/adapters/postgres/ledger-schema.ts';
 import { StepLedger } from '../../src/adapters/postgres/step-ledger.ts';
 import { Unleash } from '../../src/adapters/unleash/unleash.ts';
 import type { Heartbeat, RunRef } from '../../src/messages/index.ts';
-import type { FlagDefinition, Kind, StepOf } from '../../src/plan/index.ts';
+import type { Condition, FlagDefinition, Kind, StepOf } from '../../src/plan/index.ts';
 import { planSchema } from '../../src/plan/index.ts';
 import { type FlakyUnleash, flakyUnleash } from '../harness/flaky-unleash.ts';
 import { freshDatabase, servers } from '../harness/servers.ts';
@@ -174,4 +175,28 @@ async function listen(server: Server): Promise<string> {
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** A condition with the defaults that the plan's parser fills in. */
+export const conditionOf = (source: Record<string, unknown>): Condition => {
+  const run = { migration: 'm', version: 1, digest: 'd', epoch: 1, generation: 1 };
+  const { step } = inputOf(run, { uses: 'wait', for: '1s', guards: [{ name: 'c', ...source }] });
+  return step.guards[0] as Condition;
+};
+
+/** Conditions without a ledger: what needs no database of its own is read in a moment. */
+export function conditionsOf({
+  databases: named = {},
+  prometheusUrl = null,
+}: {
+  databases?: ConstructorParameters<typeof Databases>[0];
+  prometheusUrl?: string | null;
+} = {}): Conditions {
+  const databases = new Databases(named);
+  const conditions = createConditions({ databases, prometheusUrl });
+  onTestFinished(async () => {
+    await conditions.close();
+    await databases.close();
+  });
+  return conditions;
 }
