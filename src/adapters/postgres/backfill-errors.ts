@@ -10,6 +10,7 @@ import { nextPlace } from './range-cut.ts';
 import { keyIs, keyValues } from './range-key.ts';
 import { moveCursor, type Place, placeOf, type RangeOwner, type RangeRow } from './range-ledger.ts';
 import { searchPath } from './table-expressions.ts';
+import { OF_STEP, stepValues } from './step-row.ts';
 
 /** Rows that can't be done: set aside by key, with Postgres's own words, which stay in the database they came from. */
 const KEYS_SHOWN_MAX = 20;
@@ -27,14 +28,6 @@ export const fenced = (owner: RangeOwner): SwitchbackError =>
     `generation ${owner.run.generation} of migration "${owner.run.migration}" no longer owns the ranges of step "${owner.step}"`,
     { fields: { migration: owner.run.migration, step: owner.step, generation: owner.run.generation } },
   );
-
-const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-];
-const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
 
 /** Does the next row of the range by itself; where it can't be done, sets it aside and goes past it. */
 export async function stepOverRow(
@@ -96,13 +89,13 @@ export async function recordRowError(
   await session.query(
     `INSERT INTO switchback.row_errors (migration, version, epoch, step, key, sql_state, message) VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (migration, version, epoch, step, key) DO UPDATE SET sql_state = excluded.sql_state, message = excluded.message, at = clock_timestamp()`,
-    [...ownerValues(owner), key, error.sqlState, error.inItsOwnWords().slice(0, 2000)],
+    [...stepValues(owner), key, error.sqlState, error.inItsOwnWords().slice(0, 2000)],
   );
 }
 
 /** What was set aside on the way there says nothing about the way back. */
 export async function forgetRowErrors(session: Queryable, owner: RangeOwner): Promise<void> {
-  await session.query(`DELETE FROM switchback.row_errors WHERE ${OWNER}`, ownerValues(owner));
+  await session.query(`DELETE FROM switchback.row_errors WHERE ${OF_STEP}`, stepValues(owner));
 }
 
 /** Tries the rows that were set aside once more: someone may have mended them since. */
@@ -117,8 +110,8 @@ export async function retryRowErrors(
       await options.fence(session);
       const changed = await updateOne(session, owner, work, key);
       if (changed === null) return;
-      await session.query(`DELETE FROM switchback.row_errors WHERE ${OWNER} AND key = $5`, [
-        ...ownerValues(owner),
+      await session.query(`DELETE FROM switchback.row_errors WHERE ${OF_STEP} AND key = $5`, [
+        ...stepValues(owner),
         key,
       ]);
       const object = quoteTable(work.shape.schema, work.shape.table);
@@ -135,8 +128,8 @@ export async function retryRowErrors(
 
 async function rowErrorKeys(session: Queryable, owner: RangeOwner): Promise<Place[]> {
   const rows = await session.query(
-    `SELECT to_json(key)::text AS key FROM switchback.row_errors WHERE ${OWNER} ORDER BY at`,
-    ownerValues(owner),
+    `SELECT to_json(key)::text AS key FROM switchback.row_errors WHERE ${OF_STEP} ORDER BY at`,
+    stepValues(owner),
   );
   return rows.map((row) => placeOf(row['key']) ?? []);
 }

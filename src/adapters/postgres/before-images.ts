@@ -6,6 +6,7 @@ import { type Place, placeOf, type RangeOwner } from './range-ledger.ts';
 import { DIGESTED, returning } from './row-digest.ts';
 import { searchPath } from './table-expressions.ts';
 import { columnOfTable, type TableShape } from './table-shape.ts';
+import { OF_STEP, stepValues } from './step-row.ts';
 
 /**
  * Before-images: what rows held before a backfill changed them and what it wrote, one line of arrays for each chunk (a
@@ -36,13 +37,6 @@ export interface Restored extends Changed {
   gone: number;
 }
 
-const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
-const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-];
 const numbers = (length: number): number[] => Array.from({ length }, (_, index) => index + 1);
 
 /** `INSERT …` of the images of the rows in `zz_changed`: texts `zz_k1` … of the key, `zz_o1` … before, `zz_w1` … written. */
@@ -59,8 +53,8 @@ export function keepImages({ run, step }: RangeOwner, keys: number, values: numb
 /** The newest image that is still to be restored. */
 export async function nextImage(session: Queryable, owner: RangeOwner): Promise<Image | null> {
   const [row] = await session.query(
-    `SELECT id, rows FROM switchback.before_images WHERE ${OWNER} AND NOT failed ORDER BY id DESC LIMIT 1`,
-    ownerValues(owner),
+    `SELECT id, rows FROM switchback.before_images WHERE ${OF_STEP} AND NOT failed ORDER BY id DESC LIMIT 1`,
+    stepValues(owner),
   );
   return row === undefined ? null : { id: row['id'] ?? '', rows: Number(row['rows']) };
 }
@@ -68,8 +62,8 @@ export async function nextImage(session: Queryable, owner: RangeOwner): Promise<
 /** Rows whose images are kept. */
 export async function rowsImaged(session: Queryable, owner: RangeOwner): Promise<number> {
   const [row] = await session.query(
-    `SELECT coalesce(sum(rows), 0) AS rows FROM switchback.before_images WHERE ${OWNER}`,
-    ownerValues(owner),
+    `SELECT coalesce(sum(rows), 0) AS rows FROM switchback.before_images WHERE ${OF_STEP}`,
+    stepValues(owner),
   );
   return Number(row?.['rows']);
 }
@@ -153,8 +147,8 @@ export async function putImageAside(session: Queryable, image: Image): Promise<P
 /** Images that were put aside are tried again. */
 export async function retryImages(session: Queryable, owner: RangeOwner): Promise<void> {
   await session.query(
-    `UPDATE switchback.before_images SET failed = false WHERE ${OWNER} AND failed`,
-    ownerValues(owner),
+    `UPDATE switchback.before_images SET failed = false WHERE ${OF_STEP} AND failed`,
+    stepValues(owner),
   );
 }
 

@@ -1,5 +1,6 @@
 import type { Database, Queryable } from './database.ts';
 import type { RangeOwner } from './range-ledger.ts';
+import { OF_STEP, stepValues } from './step-row.ts';
 
 /**
  * The long steps that work in one database, of all its migrations and all workers: together they shall weigh on it like
@@ -13,13 +14,9 @@ export interface Walker {
 /** Some renewals may be late or lost before the others take over its part. */
 export const LEASE_MS = 5_000;
 
-const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
-const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string, number] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-  run.generation,
+const ownerValues = (owner: RangeOwner): [...ReturnType<typeof stepValues>, number] => [
+  ...stepValues(owner),
+  owner.run.generation,
 ];
 
 /**
@@ -40,7 +37,7 @@ export async function renewLease(
          WHERE b.generation <= excluded.generation
      )
      SELECT migration, step FROM switchback.budget
-     WHERE NOT (${OWNER}) AND moving AND lease_until > clock_timestamp() ORDER BY migration, step`,
+     WHERE NOT (${OF_STEP}) AND moving AND lease_until > clock_timestamp() ORDER BY migration, step`,
     [...ownerValues(owner), parallelism, moving, LEASE_MS],
   );
   return rows.map((row) => ({ migration: row['migration'] ?? '', step: row['step'] ?? '' }));
@@ -49,7 +46,7 @@ export async function renewLease(
 /** Gives the lease back, and removes what dead ones left. */
 export async function endLease(database: Database, owner: RangeOwner): Promise<void> {
   await database.query(
-    `DELETE FROM switchback.budget WHERE (${OWNER} AND generation = $5) OR lease_until < clock_timestamp() - interval '1 hour'`,
+    `DELETE FROM switchback.budget WHERE (${OF_STEP} AND generation = $5) OR lease_until < clock_timestamp() - interval '1 hour'`,
     ownerValues(owner),
   );
 }

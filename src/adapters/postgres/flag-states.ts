@@ -1,5 +1,5 @@
-import type { RunRef } from '../../messages/index.ts';
 import type { Database, Queryable } from './database.ts';
+import { OF_STEP, type StepRef, stepValues } from './step-row.ts';
 
 /**
  * The flags' states in the home ledger: what each step found (the first capture wins and is never overwritten), what
@@ -27,15 +27,7 @@ export interface FlagPlace {
   environment: string;
   flag: string;
 }
-type StepRef = { run: RunRef; step: string };
 
-const KEY = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
-const keyValues = ({ run, step }: StepRef): [string, number, number, string] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-];
 const COLUMNS = `project, environment, flag, captured, previous, ours, changed_at,
   confirmed::text AS confirmed, (restored_at IS NOT NULL)::text AS restored,
   floor(extract(epoch FROM clock_timestamp() - restored_at) * 1000)::bigint AS restored_ms_ago`;
@@ -54,7 +46,7 @@ export class FlagStates<S> {
   }
 
   async read(of: StepRef, session: Queryable = this.#database): Promise<FlagRow<S> | null> {
-    const [row] = await session.query(`SELECT ${COLUMNS} FROM switchback.flag_states WHERE ${KEY}`, keyValues(of));
+    const [row] = await session.query(`SELECT ${COLUMNS} FROM switchback.flag_states WHERE ${OF_STEP}`, stepValues(of));
     return row === undefined ? null : rowOf<S>(row);
   }
 
@@ -65,7 +57,7 @@ export class FlagStates<S> {
        WHERE migration = $1 AND version = $2 AND epoch = $3 AND step <> $4
          AND project = $5 AND environment = $6 AND flag = $7 AND restored_at IS NULL
        ORDER BY captured_at DESC LIMIT 1`,
-      [...keyValues(of), place.project, place.environment, place.flag],
+      [...stepValues(of), place.project, place.environment, place.flag],
     );
     return row === undefined ? null : rowOf<S>(row);
   }
@@ -76,7 +68,7 @@ export class FlagStates<S> {
       `INSERT INTO switchback.flag_states
          (migration, version, epoch, step, project, environment, flag, captured, previous, ours, changed_at)
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, clock_timestamp()) ON CONFLICT DO NOTHING`,
-      [...keyValues(of), place.project, place.environment, place.flag, JSON.stringify(found), JSON.stringify(ours)],
+      [...stepValues(of), place.project, place.environment, place.flag, JSON.stringify(found), JSON.stringify(ours)],
     );
   }
 
@@ -84,8 +76,8 @@ export class FlagStates<S> {
   async intend(session: Queryable, of: StepRef, previous: S, ours: S): Promise<void> {
     await session.query(
       `UPDATE switchback.flag_states SET previous = $5, ours = $6, confirmed = false, changed_at = clock_timestamp()
-       WHERE ${KEY}`,
-      [...keyValues(of), JSON.stringify(previous), JSON.stringify(ours)],
+       WHERE ${OF_STEP}`,
+      [...stepValues(of), JSON.stringify(previous), JSON.stringify(ours)],
     );
   }
 
@@ -93,8 +85,8 @@ export class FlagStates<S> {
   async confirm(session: Queryable, of: StepRef, seen: S, { restored }: { restored: boolean }): Promise<void> {
     await session.query(
       `UPDATE switchback.flag_states SET ours = $5, confirmed = true,
-         restored_at = CASE WHEN $6 THEN clock_timestamp() ELSE restored_at END WHERE ${KEY}`,
-      [...keyValues(of), JSON.stringify(seen), restored],
+         restored_at = CASE WHEN $6 THEN clock_timestamp() ELSE restored_at END WHERE ${OF_STEP}`,
+      [...stepValues(of), JSON.stringify(seen), restored],
     );
   }
 
@@ -111,7 +103,7 @@ export class FlagStates<S> {
            AND project = $5 AND environment = $6 AND flag = $7 AND restored_at IS NULL
          ORDER BY captured_at DESC LIMIT 1)
        RETURNING step`,
-      [...keyValues(of), place.project, place.environment, place.flag, JSON.stringify(seen)],
+      [...stepValues(of), place.project, place.environment, place.flag, JSON.stringify(seen)],
     );
     if (passed.length === 0) return false;
     await this.confirm(session, of, seen, { restored: true });
@@ -124,12 +116,12 @@ export class FlagStates<S> {
       `INSERT INTO switchback.rollouts (migration, version, epoch, step, position) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT (migration, version, epoch, step)
        DO UPDATE SET position = excluded.position, updated_at = clock_timestamp()`,
-      [...keyValues(of), JSON.stringify(position)],
+      [...stepValues(of), JSON.stringify(position)],
     );
   }
 
   async readPosition(of: StepRef, session: Queryable = this.#database): Promise<unknown> {
-    const [row] = await session.query(`SELECT position FROM switchback.rollouts WHERE ${KEY}`, keyValues(of));
+    const [row] = await session.query(`SELECT position FROM switchback.rollouts WHERE ${OF_STEP}`, stepValues(of));
     return row === undefined ? null : JSON.parse(row['position'] ?? 'null');
   }
 }

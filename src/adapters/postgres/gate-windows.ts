@@ -1,5 +1,5 @@
-import type { RunRef } from '../../messages/index.ts';
 import type { Database, Queryable } from './database.ts';
+import { OF_STEP, type StepRef, stepValues } from './step-row.ts';
 
 /**
  * What a rollout's gate has counted, in the home ledger: windows that are over, which nothing changes any more, and the
@@ -27,15 +27,6 @@ export interface OpenWindow {
   /** What readers keep from look to look, by metric. */
   memory: Record<string, unknown>;
 }
-type StepRef = { run: RunRef; step: string };
-
-const KEY = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
-const keyValues = ({ run, step }: StepRef): [string, number, number, string] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-];
 
 export class GateWindows {
   readonly #database: Database;
@@ -46,8 +37,8 @@ export class GateWindows {
   async open(of: StepRef): Promise<OpenWindow | null> {
     const [row] = await this.#database.query(
       `SELECT number, series, stop, counters, opened_at, floor(extract(epoch FROM clock_timestamp() - opened_at) * 1000) AS open_ms
-       FROM switchback.gate_looks WHERE ${KEY}`,
-      keyValues(of),
+       FROM switchback.gate_looks WHERE ${OF_STEP}`,
+      stepValues(of),
     );
     if (row === undefined) return null;
     return {
@@ -64,8 +55,8 @@ export class GateWindows {
   async closed(of: StepRef, series: number, after = 0): Promise<ClosedWindow[]> {
     const rows = await this.#database.query(
       `SELECT metric, number, stop, old_total, old_bad, new_total, new_bad FROM switchback.gate_windows
-       WHERE ${KEY} AND series = $5 AND number > $6 ORDER BY number`,
-      [...keyValues(of), series, after],
+       WHERE ${OF_STEP} AND series = $5 AND number > $6 ORDER BY number`,
+      [...stepValues(of), series, after],
     );
     return rows.map((row) => ({
       metric: row['metric'] ?? '',
@@ -100,7 +91,7 @@ export class GateWindows {
          stop = excluded.stop, opened_at = excluded.opened_at, counters = excluded.counters
          WHERE l.number = $5::integer
        RETURNING number`,
-      [...keyValues(of), next.after, next.series, next.stop, next.openedAt, JSON.stringify(next.memory)],
+      [...stepValues(of), next.after, next.series, next.stop, next.openedAt, JSON.stringify(next.memory)],
     );
     return rows.length === 1;
   }
@@ -119,7 +110,7 @@ export class GateWindows {
            (migration, version, epoch, step, metric, number, series, stop, began_at, ended_at, old_total, old_bad, new_total, new_bad)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
         [
-          ...keyValues(of),
+          ...stepValues(of),
           metric,
           window.number,
           window.series,

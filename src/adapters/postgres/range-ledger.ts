@@ -1,5 +1,6 @@
 import type { RunRef } from '../../messages/index.ts';
 import type { Queryable } from './database.ts';
+import { OF_STEP, stepValues } from './step-row.ts';
 
 /** A piece of a table that one worker walks at a time, and how far it has come. Places are texts of the key. */
 export type Place = readonly string[];
@@ -21,22 +22,14 @@ export interface RangeOwner {
   step: string;
 }
 
-const ownerValues = ({ run, step }: RangeOwner): [string, number, number, string] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-];
-const OWNER = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
-
-const OPEN_IN_ORDER = `SELECT id FROM switchback.ranges WHERE ${OWNER} AND generation = $5 AND state = 'open' ORDER BY id FOR UPDATE`;
+const OPEN_IN_ORDER = `SELECT id FROM switchback.ranges WHERE ${OF_STEP} AND generation = $5 AND state = 'open' ORDER BY id FOR UPDATE`;
 
 export async function listRanges(session: Queryable, owner: RangeOwner): Promise<RangeRow[]> {
   const rows = await session.query(
     `SELECT id, ordinal, to_json(lower_key)::text AS lower, to_json(upper_key)::text AS upper, to_json(cursor_key)::text AS cursor,
        state, keys_done, rows_done, chunk_rows, before_digest, after_digest
-     FROM switchback.ranges WHERE ${OWNER} ORDER BY ordinal`,
-    ownerValues(owner),
+     FROM switchback.ranges WHERE ${OF_STEP} ORDER BY ordinal`,
+    stepValues(owner),
   );
   return rows.map((row) => ({
     id: row['id'] ?? '',
@@ -64,11 +57,11 @@ export async function addRanges(
 ): Promise<void> {
   await session.query(
     `INSERT INTO switchback.ranges (migration, version, epoch, step, ordinal, generation, lower_key, upper_key, cursor_key, chunk_rows)
-     SELECT $1, $2, $3, $4, (SELECT coalesce(max(ordinal), -1) FROM switchback.ranges WHERE ${OWNER}) + ord, $5,
+     SELECT $1, $2, $3, $4, (SELECT coalesce(max(ordinal), -1) FROM switchback.ranges WHERE ${OF_STEP}) + ord, $5,
        lag(place) OVER (ORDER BY ord), place, lag(place) OVER (ORDER BY ord), $6
      FROM (SELECT ord, ARRAY(SELECT json_array_elements_text(element)) AS place
        FROM json_array_elements($7::json) WITH ORDINALITY e (element, ord)) places`,
-    [...ownerValues(owner), owner.run.generation, chunkRows, JSON.stringify(uppers)],
+    [...stepValues(owner), owner.run.generation, chunkRows, JSON.stringify(uppers)],
   );
 }
 
@@ -84,7 +77,7 @@ export async function openRanges(
 ): Promise<void> {
   await session.query(
     `UPDATE switchback.ranges SET stop = coalesce($7, stop), rows_per_second = $6 WHERE id IN (${OPEN_IN_ORDER})`,
-    [...ownerValues(owner), owner.run.generation, rowsPerSecond, stop],
+    [...stepValues(owner), owner.run.generation, rowsPerSecond, stop],
   );
 }
 
@@ -99,7 +92,7 @@ export async function goOn(session: Queryable, owner: RangeOwner, id: string): P
 /** Asks whoever walks these ranges to stop after the chunk under way. */
 export async function stopRanges(session: Queryable, owner: RangeOwner): Promise<void> {
   await session.query(`UPDATE switchback.ranges SET stop = true WHERE id IN (${OPEN_IN_ORDER})`, [
-    ...ownerValues(owner),
+    ...stepValues(owner),
     owner.run.generation,
   ]);
 }
@@ -127,5 +120,5 @@ export async function moveCursor(
 
 /** Forgets the ranges: the next walk starts at the beginning. */
 export async function removeRanges(session: Queryable, owner: RangeOwner): Promise<void> {
-  await session.query(`DELETE FROM switchback.ranges WHERE ${OWNER}`, ownerValues(owner));
+  await session.query(`DELETE FROM switchback.ranges WHERE ${OF_STEP}`, stepValues(owner));
 }

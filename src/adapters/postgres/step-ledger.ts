@@ -2,6 +2,7 @@ import { type RunRef, SwitchbackError } from '../../messages/index.ts';
 import { followDifference, followLocked } from './baseline.ts';
 import type { CatalogDifference } from './catalog-difference.ts';
 import type { Database, Queryable } from './database.ts';
+import { OF_STEP, stepValues } from './step-row.ts';
 
 /**
  * What each step did to a database, in that database: an effect and its row commit together.
@@ -31,15 +32,8 @@ export interface StepSummary extends StepRecord {
 /** Shorter than the time that the activity has: one that is given up would wait on, with its connection. */
 const FENCE_WAIT_MS = 20_000;
 
-const keyValues = ({ run, step }: Pick<StepKey, 'run' | 'step'>): [string, number, number, string] => [
-  run.migration,
-  run.version,
-  run.epoch,
-  step,
-];
 /** Kinds that change tables without comparing the catalog before and after. */
 const CHANGES_TABLES: readonly string[] = ['retire', 'drop', 'move'];
-const KEY = 'migration = $1 AND version = $2 AND epoch = $3 AND step = $4';
 
 export class StepLedger {
   readonly #database: Database;
@@ -90,8 +84,8 @@ export class StepLedger {
 
   async read(key: Pick<StepKey, 'run' | 'step'>): Promise<StepRecord | null> {
     const [row] = await this.#database.query(
-      `SELECT state, note, detail FROM switchback.steps WHERE ${KEY}`,
-      keyValues(key),
+      `SELECT state, note, detail FROM switchback.steps WHERE ${OF_STEP}`,
+      stepValues(key),
     );
     return row === undefined ? null : recordOf(row);
   }
@@ -120,11 +114,11 @@ export class StepLedger {
     await session.query(
       `INSERT INTO switchback.steps (migration, version, epoch, step, phase, kind, state, generation)
        VALUES ($1, $2, $3, $4, $5, $6, 'intended', $7) ON CONFLICT DO NOTHING`,
-      [...keyValues(key), key.phase, key.kind, key.run.generation],
+      [...stepValues(key), key.phase, key.kind, key.run.generation],
     );
     const [row] = await session.query(
-      `UPDATE switchback.steps SET generation = $5 WHERE ${KEY} RETURNING state, note, detail`,
-      [...keyValues(key), key.run.generation],
+      `UPDATE switchback.steps SET generation = $5 WHERE ${OF_STEP} RETURNING state, note, detail`,
+      [...stepValues(key), key.run.generation],
     );
     if (row === undefined) throw new Error(`step ${key.step} has no row in the ledger`);
     return recordOf(row);
@@ -149,8 +143,8 @@ export class StepLedger {
       `UPDATE switchback.steps SET state = $5, detail = detail || $6::jsonb, note = coalesce($7, note),
          applied_at = CASE WHEN $5 = 'applied' THEN clock_timestamp() ELSE applied_at END,
          undone_at = CASE WHEN $5 = 'undone' THEN clock_timestamp() ELSE undone_at END
-       WHERE ${KEY}`,
-      [...keyValues(key), state, JSON.stringify(detail), note === null ? null : note.replaceAll('\0', '\ufffd')],
+       WHERE ${OF_STEP}`,
+      [...stepValues(key), state, JSON.stringify(detail), note === null ? null : note.replaceAll('\0', '\ufffd')],
     );
     // On the way back nobody looks for changes of others: the undo itself stops at what it doesn't know.
     if (state !== 'intended' && state !== 'applied') return;
