@@ -1,4 +1,5 @@
 import { SwitchbackError } from '../../messages/index.ts';
+import { withoutCredentials } from '../http-headers.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -16,14 +17,8 @@ export const addressOf = (url: string): string => {
  * @throws SwitchbackError MetricsUnreachable, to be tried again
  */
 export async function get(url: string, signal: AbortSignal): Promise<{ status: number; text: string }> {
-  const target = new URL(url);
-  const headers: Record<string, string> = { accept: 'application/json' };
-  if (target.username !== '') {
-    const credentials = `${decodeURIComponent(target.username)}:${decodeURIComponent(target.password)}`;
-    headers['authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
-    target.username = '';
-    target.password = '';
-  }
+  const { target, authorization } = withoutCredentials(url);
+  const headers = { accept: 'application/json', ...(authorization !== null && { authorization }) };
   try {
     const response = await fetch(target, {
       headers,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { NotificationEvent } from '../../messages/index.ts';
+import { retryAfterOf, withoutCredentials } from '../http-headers.ts';
 import { signedHeaders } from './signature.ts';
 
 /** A webhook as the configuration has it, complete. Its address and secrets never reach a message, a log or a ledger. */
@@ -44,19 +45,13 @@ export async function deliver(
   message: { id: string; body: string },
   signal: AbortSignal,
 ): Promise<Delivery> {
-  const target = new URL(webhook);
-  const headers: Record<string, string> = {
+  const { target, authorization } = withoutCredentials(webhook);
+  const headers = {
     'content-type': 'application/cloudevents+json; charset=utf-8',
     'user-agent': 'switchback',
     ...signedHeaders({ ...message, atMs: Date.now() }, secrets),
+    ...(authorization !== null && { authorization }),
   };
-  // fetch refuses credentials in an address.
-  if (target.username !== '') {
-    const credentials = `${decodeURIComponent(target.username)}:${decodeURIComponent(target.password)}`;
-    headers['authorization'] = `Basic ${Buffer.from(credentials).toString('base64')}`;
-    target.username = '';
-    target.password = '';
-  }
   try {
     const response = await fetch(target, {
       method: 'POST',
@@ -79,16 +74,12 @@ export function deliveryOf(status: number, retryAfter: string | null, nowMs: num
   if (status >= 200 && status < 300) return { kind: 'delivered' };
   if (status === 410) return { kind: 'gone', reason };
   if (status >= 500 || FOR_THE_MOMENT.includes(status))
-    return { kind: 'later', reason, afterMs: retryAfterMs(retryAfter, nowMs) };
+    return { kind: 'later', reason, afterMs: bounded(retryAfterOf(retryAfter, nowMs)) };
   return { kind: 'refused', reason: status < 400 ? `${reason}; redirects are not followed` : reason };
 }
 
-/** Seconds, or a date (RFC 9110); what is neither counts as not said. Bounded: nobody makes us wait for weeks. */
-function retryAfterMs(text: string | null, nowMs: number): number | null {
-  if (text === null) return null;
-  const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - nowMs;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), RETRY_AFTER_MAX_MS);
-}
+/** Nobody makes us wait for weeks. */
+const bounded = (ms: number | null): number | null => (ms === null ? null : Math.min(ms, RETRY_AFTER_MAX_MS));
 
 /** Never the address: it may hold a secret, and what fetch says quotes it. */
 function reasonOf(error: unknown): string {

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { z } from 'zod';
 import { SwitchbackError } from '../../messages/index.ts';
+import { retryAfterOf } from '../http-headers.ts';
 import { uiConfig } from './answers.ts';
 import { type Refused, refusalOf, unreachable } from './refusal.ts';
 import { kindOfToken, TOKEN_NEEDED } from './token.ts';
@@ -56,7 +57,7 @@ export class AdminApi {
       });
       const { status } = response;
       if (response.ok || expected.includes(status)) return { status, body: json(text) };
-      const retryAfterMs = retryAfterOf(response);
+      const retryAfterMs = retryAfterOf(response.headers.get('retry-after'), Date.now());
       const soon = status === 429 && retryAfterMs !== null && retryAfterMs <= RETRY_AFTER_MAX_MS;
       if (!soon || tries >= RETRY_AFTER_TRIES) {
         const refused = { address: this.address, request: `${method} ${path}`, status, body: json(text), retryAfterMs };
@@ -169,14 +170,6 @@ const json = (text: string): unknown => {
     return undefined;
   }
 };
-
-/** `Retry-After` is seconds or a date (RFC 9110). */
-function retryAfterOf(response: Response): number | null {
-  const header = response.headers.get('retry-after');
-  if (header === null) return null;
-  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
-  return Number.isNaN(ms) ? null : Math.max(0, ms);
-}
 
 function reasonOf(error: unknown): string {
   if (error instanceof DOMException && error.name === 'TimeoutError')
