@@ -10,10 +10,10 @@ import {
 import type { Queryable } from '../adapters/postgres/database.ts';
 import type { StepLedger } from '../adapters/postgres/step-ledger.ts';
 import type { Progress } from '../messages/index.ts';
-import { type Acknowledge, durationMs, isStage, type Stage, type StepOf } from '../plan/index.ts';
+import { type Acknowledge, durationMs, type Stage, type StepOf } from '../plan/index.ts';
 import { acknowledged } from './acknowledge.ts';
 import type { EffectContext, EffectInput } from './effect.ts';
-import { type Beside, FlagChange } from './flag-change.ts';
+import { type Beside, FlagChange, namesStage } from './flag-change.ts';
 import { PathStage } from './path-stage.ts';
 import { repaired } from './repaired.ts';
 
@@ -175,4 +175,3 @@ function atPercent(state: FlagState, percent: number, our: OurStrategy): FlagSta
     ),
   };
 }
-const namesStage = (variant: unknown): boolean => isStage(String((variant as { name?: unknown } | null)?.name));

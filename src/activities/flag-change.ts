@@ -234,7 +234,10 @@ const carriesStage = (state: FlagState): boolean =>
   state.strategies
     .filter((strategy) => !strategy.disabled)
     .flatMap(({ variants }) => variants)
-    .some((variant) => isStage(String((variant as { name?: unknown } | null)?.name)));
+    .some(namesStage);
+
+/** Whether a variant is there to carry a stage. */
+export const namesStage = (variant: unknown): boolean => isStage(String((variant as { name?: unknown } | null)?.name));
 
 /** Somebody switched the flag off and touched nothing else, and off is where restoring ends too: no reason to stop. */
 const isEmergencyOff = (row: FlagRow<FlagState>, actual: FlagState): boolean =>
